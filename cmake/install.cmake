@@ -1,0 +1,1 @@
+# `make install PREFIX=...`: the executable and MLX's libraries in their relative layout.

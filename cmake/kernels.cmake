@@ -1,0 +1,1 @@
+# CPU kernels compiled once per instruction set are listed here.

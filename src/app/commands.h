@@ -1,0 +1,12 @@
+// The commands of `pupil`, one file each. `add_*` declares a command's options on the
+// parser and runs it when it is chosen; errors leave as exceptions (base/error.h).
+
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace pupil {
+
+// Each line here has one in main.cpp.
+
+}  // namespace pupil

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/fields.h"
+
+namespace pupil {
+
+struct DataConfig {
+  std::string train = "tasks.jsonl";
+  std::optional<std::string> eval;
+  bool shuffle = true;
+  std::optional<int> limit;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("train", self.train, "tasks to learn from, JSON Lines");
+    f("eval", self.eval, "held-out tasks, evaluated before and after training");
+    f("shuffle", self.shuffle, "draw tasks in a seeded random order, anew each epoch");
+    f("limit", self.limit, "use only the first N tasks", kAtLeastOne);
+  }
+};
+
+}  // namespace pupil
