@@ -1,0 +1,40 @@
+// Rewards to advantages: pure functions of numbers.
+
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace pupil {
+
+/// By whose standard deviation the centred rewards are divided.
+enum class ScaleRewards { group, batch, none };
+
+/// Of TRL's `scale_rewards`. Throws std::invalid_argument on another name.
+ScaleRewards scale_rewards_of(std::string_view name);
+
+using GroupRewards = std::vector<std::optional<double>>;  // none: unscored
+
+/// Whether two scored rewards of the group differ: without, it teaches nothing.
+bool has_spread(std::span<const std::optional<double>> rewards);
+
+/// Mean and standard deviation (with Bessel's correction) of the scored rewards;
+/// zeros where there are none, std 0 where there is one.
+struct Spread {
+  double mean = 0;
+  double std = 0;
+  int count = 0;
+};
+Spread spread_of(std::span<const std::optional<double>> rewards);
+
+/// Group-relative advantages, as TRL computes them:
+///   A_i = (r_i - mean(group)) / (std + 1e-4)    std of the group or of the whole batch
+///   A_i =  r_i - mean(group)                    ScaleRewards::none
+/// std has Bessel's correction. Unscored rewards are outside every mean and std, and
+/// their advantage is 0. A group without spread gets exact zeros.
+std::vector<std::vector<double>> advantages_of(
+    std::span<const GroupRewards> groups, ScaleRewards scale);
+
+}  // namespace pupil
