@@ -1,0 +1,33 @@
+// How the flat tokens of a forward group into sequences: the attention functions for
+// whole sequences, and for completions that branch off one prompt.
+
+#pragma once
+
+#include "models/decoder.h"
+
+namespace pupil {
+
+/// Keys and values of one sequence, by layer, each [1, K, P, E].
+struct PrefixCache {
+  std::vector<mx::array> k, v;
+};
+
+/// Hidden states of whole sequences of equal length. tokens [B, T] int32 -> [B, T, D].
+/// Right padding changes nothing at the tokens before it.
+mx::array sequence_hidden(const Decoder& model, const mx::array& tokens);
+
+/// Runs prompts of any lengths in one forward. Returns the hidden state of each
+/// prompt's last token, [number of prompts, D], and fills `caches`, one for each
+/// prompt.
+mx::array prefill(
+    const Decoder& model,
+    const std::vector<std::vector<int>>& prompts,
+    std::vector<PrefixCache>& caches);
+
+/// The states that predict each completion token of a group: the first comes from the
+/// prompt's last token. The prompt is computed once, and every branch attends to it.
+/// prompt [P], completions [G, T] int32, right padded -> [G, T, D].
+mx::array completion_hidden(
+    const Decoder& model, const mx::array& prompt, const mx::array& completions);
+
+}  // namespace pupil

@@ -1,0 +1,130 @@
+#include "models/decoder.h"
+
+namespace pupil {
+
+Attention::Attention(
+    Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& c)
+    : q_proj(
+          checkpoint,
+          scope + ".q_proj",
+          c.num_heads * c.head_dim,
+          c.hidden_size,
+          c.attention_bias),
+      k_proj(
+          checkpoint,
+          scope + ".k_proj",
+          c.num_kv_heads * c.head_dim,
+          c.hidden_size,
+          c.attention_bias),
+      v_proj(
+          checkpoint,
+          scope + ".v_proj",
+          c.num_kv_heads * c.head_dim,
+          c.hidden_size,
+          c.attention_bias),
+      o_proj(
+          checkpoint,
+          scope + ".o_proj",
+          c.hidden_size,
+          c.num_heads * c.head_dim,
+          c.output_bias),
+      head_dim(c.head_dim) {}
+
+mx::array Attention::operator()(
+    const mx::array& x,
+    const RopeTable& table,
+    const AttendFn& attend,
+    int layer) const {
+  auto heads = [&](const mx::array& y) {
+    return mx::reshape(y, {y.shape(0), y.shape(1) / head_dim, head_dim});
+  };
+  auto q = rope(heads(q_proj(x)), table);  // [N, H, E]
+  auto k = rope(heads(k_proj(x)), table);  // [N, K, E]
+  auto out = attend(layer, q, k, heads(v_proj(x)));
+  return o_proj(mx::reshape(out, {x.shape(0), q_proj.out}));
+}
+
+Mlp::Mlp(Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& c)
+    : gate_proj(
+          checkpoint,
+          scope + ".gate_proj",
+          c.intermediate_size,
+          c.hidden_size,
+          c.mlp_bias),
+      up_proj(
+          checkpoint,
+          scope + ".up_proj",
+          c.intermediate_size,
+          c.hidden_size,
+          c.mlp_bias),
+      down_proj(
+          checkpoint,
+          scope + ".down_proj",
+          c.hidden_size,
+          c.intermediate_size,
+          c.mlp_bias) {}
+
+mx::array Mlp::operator()(const mx::array& x) const {
+  return down_proj(swiglu(gate_proj(x), up_proj(x)));
+}
+
+DecoderLayer::DecoderLayer(
+    Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& config)
+    : input_layernorm(
+          checkpoint, scope + ".input_layernorm", config.hidden_size, config.norm_eps),
+      self_attn(checkpoint, scope + ".self_attn", config),
+      post_attention_layernorm(
+          checkpoint,
+          scope + ".post_attention_layernorm",
+          config.hidden_size,
+          config.norm_eps),
+      mlp(checkpoint, scope + ".mlp", config) {}
+
+mx::array DecoderLayer::operator()(
+    const mx::array& x,
+    const RopeTable& table,
+    const AttendFn& attend,
+    int layer) const {
+  auto h = x + self_attn(input_layernorm(x), table, attend, layer);
+  return h + mlp(post_attention_layernorm(h));
+}
+
+DecoderBody::DecoderBody(Checkpoint& checkpoint, const DecoderConfig& config)
+    : embed_tokens(
+          checkpoint, "model.embed_tokens", config.vocab_size, config.hidden_size),
+      norm(checkpoint, "model.norm", config.hidden_size, config.norm_eps) {
+  for (int i = 0; i < config.num_layers; ++i) {
+    layers.emplace_back(checkpoint, "model.layers." + std::to_string(i), config);
+  }
+}
+
+Decoder::Decoder(Checkpoint checkpoint, const DecoderConfig& config, mx::Dtype dtype)
+    : config(config),
+      dtype(dtype),
+      rope_periods(
+          config.rope_periods.data(),
+          {static_cast<int>(config.rope_periods.size())},
+          mx::float32),
+      model(checkpoint, config) {
+  if (!config.tied_head) {
+    lm_head.emplace(
+        checkpoint, "lm_head", config.vocab_size, config.hidden_size, false);
+  }
+  checkpoint.expect_empty();
+}
+
+mx::array Decoder::operator()(
+    const mx::array& tokens, const mx::array& positions, const AttendFn& attend) const {
+  auto table = rope_table(positions, rope_periods);
+  auto x = model.embed_tokens.rows(tokens, dtype);  // [N, D]
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    x = model.layers[i](x, table, attend, static_cast<int>(i));
+  }
+  return model.norm(x);
+}
+
+mx::array Decoder::head(const mx::array& hidden) const {
+  return lm_head ? (*lm_head)(hidden) : model.embed_tokens(hidden);
+}
+
+}  // namespace pupil

@@ -1,0 +1,67 @@
+#include "nn/layers.h"
+
+namespace pupil {
+
+mx::array Lora::operator()(const mx::array& x) const {
+  return scale * mx::matmul(mx::matmul(mx::astype(x, mx::float32), a), b);
+}
+
+namespace {
+
+bool is_quantized(const Checkpoint& checkpoint, const std::string& scope) {
+  return checkpoint.contains(scope + ".scales");
+}
+
+// The shape of `scope`.weight on disk.
+mx::Shape stored_shape(
+    const Checkpoint& checkpoint, const std::string& scope, int out, int in) {
+  if (!is_quantized(checkpoint, scope)) return {out, in};
+  auto [group_size, bits] = checkpoint.quantization(scope);
+  if (in % group_size != 0 || in * bits % 32 != 0) {
+    checkpoint.fail(
+        "'" + scope + "' has " + std::to_string(in) +
+        " inputs, which do not divide into groups of " + std::to_string(group_size));
+  }
+  return {out, in * bits / 32};
+}
+
+}  // namespace
+
+Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in)
+    : weight(checkpoint.take(
+          scope + ".weight", stored_shape(checkpoint, scope, out, in))) {
+  if (!is_quantized(checkpoint, scope)) return;
+  quantization = checkpoint.quantization(scope);
+  mx::Shape groups = {out, in / quantization.group_size};
+  scales = checkpoint.take(scope + ".scales", groups);
+  quant_biases = checkpoint.take(scope + ".biases", groups);
+}
+
+QuantizedWeight Weight::packed() const {
+  return {weight, *scales, *quant_biases, quantization.group_size, quantization.bits};
+}
+
+mx::array Weight::operator()(const mx::array& x) const {
+  return scales ? quantized_linear(x, packed()) : linear(x, weight);
+}
+
+mx::array Weight::rows(const mx::array& ids, mx::Dtype dtype) const {
+  if (scales) return quantized_rows(packed(), ids, dtype);
+  return mx::astype(mx::take(weight, ids, 0), dtype);
+}
+
+Linear::Linear(
+    Checkpoint& checkpoint, const std::string& scope, int out, int in, bool has_bias)
+    : base(checkpoint, scope, out, in), out(out), in(in) {
+  if (has_bias) bias = checkpoint.take(scope + ".bias", {out});
+}
+
+mx::array Linear::operator()(const mx::array& x) const {
+  auto y = base(x);
+  if (bias) y = y + mx::astype(*bias, y.dtype());
+  // The adapter is float32; the layer keeps its input's type.
+  if (lora) y = y + mx::astype((*lora)(x), y.dtype());
+  return y;
+}
+
+}  // namespace pupil

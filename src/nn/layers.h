@@ -1,0 +1,90 @@
+// Layers are plain structs: arrays, a constructor that takes them from a checkpoint, a
+// const call operator, and one `visit`.
+
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "nn/parameters.h"
+#include "ops/activations.h"
+#include "ops/linear.h"
+
+namespace pupil {
+
+/// Low-rank adapter (arXiv:2106.09685), in mlx-lm's layout: adds
+/// scale * (x @ a) @ b to a frozen linear map.
+struct Lora {
+  mx::array a;  // [in, rank] float32, uniform(-1/sqrt(in), 1/sqrt(in))
+  mx::array b;  // [rank, out] float32, zeros: a fresh adapter changes nothing
+  float scale;
+
+  /// x [..., in] -> [..., out] float32
+  mx::array operator()(const mx::array& x) const;
+};
+
+/// A weight matrix as the checkpoint holds it: dense, or packed with scales and biases.
+struct Weight {
+  mx::array weight;                       // [out, in], or packed uint32
+  std::optional<mx::array> scales;        // [out, in / group_size]; none: dense
+  std::optional<mx::array> quant_biases;  // the same
+  Quantization quantization{0, 0};
+
+  /// Takes `scope`.weight and, if it is quantised, .scales and .biases.
+  Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in);
+
+  /// x [..., in] -> x W^T [..., out], in x's type.
+  mx::array operator()(const mx::array& x) const;
+  /// ids [...] int32 -> rows [..., in] in `dtype`.
+  mx::array rows(const mx::array& ids, mx::Dtype dtype) const;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("weight", self.weight);
+    f("scales", self.scales);
+    f("biases", self.quant_biases);
+  }
+
+ private:
+  QuantizedWeight packed() const;
+};
+
+struct Linear {
+  Weight base;
+  std::optional<mx::array> bias;  // [out]
+  std::optional<Lora> lora;
+  int out, in;
+
+  Linear(
+      Checkpoint& checkpoint, const std::string& scope, int out, int in, bool has_bias);
+
+  /// x [..., in] -> [..., out], in x's type.
+  mx::array operator()(const mx::array& x) const;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    Weight::visit(self.base, f);
+    f("bias", self.bias);
+    if (self.lora) {
+      f("lora_a", self.lora->a);
+      f("lora_b", self.lora->b);
+    }
+  }
+};
+
+struct RmsNorm {
+  mx::array weight;  // [D]
+  float eps;
+
+  RmsNorm(Checkpoint& checkpoint, const std::string& scope, int dim, float eps)
+      : weight(checkpoint.take(scope + ".weight", {dim})), eps(eps) {}
+
+  mx::array operator()(const mx::array& x) const { return rms_norm(x, weight, eps); }
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("weight", self.weight);
+  }
+};
+
+}  // namespace pupil

@@ -1,0 +1,110 @@
+#include "rollout/decode_state.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace pupil {
+
+namespace {
+
+constexpr int kTailStep = 32;  // tails grow by this many tokens
+
+mx::array int_array(const std::vector<int>& values) {
+  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
+}
+
+}  // namespace
+
+DecodeState::DecodeState(
+    const Decoder& model,
+    const std::vector<std::vector<int>>& prompts,
+    int n,
+    int capacity)
+    : model_(model), capacity_(capacity), logits_(0.0f) {
+  std::vector<PrefixCache> caches;
+  auto hidden = prefill(model, prompts, caches);
+  logits_ = mx::repeat(model.head(hidden), n, 0);
+  for (size_t layer = 0; layer < model.model.layers.size(); ++layer) {
+    auto& prefixes = prefixes_.emplace_back();
+    for (auto& cache : caches) prefixes.push_back({cache.k[layer], cache.v[layer], n});
+  }
+  for (const auto& prompt : prompts) {
+    positions_.insert(positions_.end(), n, static_cast<int>(prompt.size()));
+  }
+}
+
+void DecodeState::grow() {
+  const auto& config = model_.config;
+  int more = std::min(kTailStep, capacity_ - room_);
+  auto space =
+      mx::zeros({num_rows(), config.num_kv_heads, more, config.head_dim}, model_.dtype);
+  for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
+    if (room_ == 0) {
+      tail_k_.push_back(space);
+      tail_v_.push_back(space);
+    } else {
+      tail_k_[layer] = mx::concatenate({tail_k_[layer], space}, 2);
+      tail_v_[layer] = mx::concatenate({tail_v_[layer], space}, 2);
+    }
+  }
+  room_ += more;
+}
+
+mx::array DecodeState::attend(
+    int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
+  auto append = [&](mx::array& tail, const mx::array& x) {  // x [R, K, E]
+    auto start = mx::Shape{0, 0, length_, 0};
+    auto stop = tail.shape();
+    stop[2] = length_ + 1;
+    tail = mx::slice_update(tail, mx::expand_dims(x, 2), start, stop);
+  };
+  append(tail_k_[layer], k);
+  append(tail_v_[layer], v);
+  float scale = 1.0f / std::sqrt(static_cast<float>(model_.config.head_dim));
+  auto out = decode_attention(
+      mx::expand_dims(q, 2),
+      prefixes_[layer],
+      tail_k_[layer],
+      tail_v_[layer],
+      length_ + 1,
+      scale);
+  return mx::squeeze(out, 2);
+}
+
+void DecodeState::feed(const mx::array& tokens) {
+  if (length_ == room_) grow();
+  auto hidden = model_(
+      tokens,
+      int_array(positions_),
+      [this](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
+        return attend(layer, q, k, v);
+      });
+  logits_ = model_.head(hidden);
+  ++length_;
+  for (auto& position : positions_) ++position;
+}
+
+void DecodeState::keep(const std::vector<int>& rows) {
+  auto index = int_array(rows);
+  logits_ = mx::take(logits_, index, 0);
+  for (auto* tails : {&tail_k_, &tail_v_}) {
+    for (auto& tail : *tails) tail = mx::take(tail, index, 0);
+  }
+  for (auto& prefixes : prefixes_) {
+    std::vector<SharedPrefix> kept;
+    int begin = 0;
+    for (const auto& prefix : prefixes) {
+      int end = begin + prefix.num_rows;
+      auto count = std::count_if(
+          rows.begin(), rows.end(), [&](int r) { return r >= begin && r < end; });
+      if (count > 0) kept.push_back({prefix.k, prefix.v, static_cast<int>(count)});
+      begin = end;
+    }
+    prefixes = std::move(kept);
+  }
+  std::vector<int> positions;
+  for (int row : rows) positions.push_back(positions_[row]);
+  positions_ = std::move(positions);
+}
+
+}  // namespace pupil

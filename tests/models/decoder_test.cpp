@@ -1,0 +1,121 @@
+#include "models/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "models/attend.h"
+#include "models/lora.h"
+#include "support/tiny_model.h"
+
+namespace pupil {
+namespace {
+
+using testing::tiny_config;
+using testing::tiny_decoder;
+
+float max_difference(const mx::array& a, const mx::array& b) {
+  return mx::max(mx::abs(a - b)).item<float>();
+}
+
+mx::array some_tokens(const mx::Shape& shape, uint64_t seed) {
+  return mx::random::randint(0, 48, shape, mx::int32, mx::random::key(seed));
+}
+
+TEST(Decoder, VisitNamesEveryTensorAsOnDisk) {
+  auto model = tiny_decoder();
+  auto paths = select_paths(model, [](const std::string&) { return true; });
+  auto tensors = testing::tiny_tensors(tiny_config(), 0);
+  EXPECT_EQ(paths.size(), tensors.size());
+  for (const auto& path : paths) EXPECT_TRUE(tensors.contains(path)) << path;
+}
+
+TEST(Decoder, RefusesMissingMisshapenAndLeftoverTensors) {
+  auto expect_error = [](Checkpoint::Tensors tensors, const std::string& part) {
+    try {
+      Decoder(Checkpoint(std::move(tensors), {}, "m"), tiny_config(), mx::float32);
+      FAIL() << "accepted; expected: " << part;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+          << error.what();
+    }
+  };
+  auto good = testing::tiny_tensors(tiny_config(), 0);
+  auto missing = good;
+  missing.erase("model.layers.1.mlp.up_proj.weight");
+  expect_error(missing, "missing tensor 'model.layers.1.mlp.up_proj.weight'");
+  auto extra = good;
+  extra.emplace("model.layers.2.odd", mx::array(0.0f));
+  expect_error(extra, "unexpected tensor 'model.layers.2.odd'");
+  auto misshapen = good;
+  misshapen.at("model.norm.weight") = mx::zeros({31});
+  expect_error(misshapen, "'model.norm.weight' has shape (31)");
+}
+
+TEST(Decoder, PrefillEqualsWholeSequences) {
+  auto model = tiny_decoder();
+  std::vector<std::vector<int>> prompts = {{1, 2, 3}, {7}, {4, 5, 6, 7, 8, 9, 10}};
+  std::vector<PrefixCache> caches;
+  auto last = prefill(model, prompts, caches);
+  for (int i = 0; i < 3; ++i) {
+    int T = static_cast<int>(prompts[i].size());
+    auto alone =
+        sequence_hidden(model, mx::array(prompts[i].data(), {1, T}, mx::int32));
+    auto row = mx::slice(last, {i, 0}, {i + 1, 32});
+    auto expected = mx::slice(mx::reshape(alone, {T, 32}), {T - 1, 0}, {T, 32});
+    EXPECT_LT(max_difference(row, expected), 1e-5f);
+    EXPECT_EQ(caches[i].k.size(), 2u);
+    EXPECT_EQ(caches[i].k[0].shape(), (mx::Shape{1, 2, T, 8}));
+  }
+}
+
+TEST(Decoder, BranchesEqualWholeSequences) {
+  auto model = tiny_decoder(3);
+  int P = 5, G = 3, T = 6;
+  auto prompt = some_tokens({P}, 1), completions = some_tokens({G, T}, 2);
+  auto shared = completion_hidden(model, prompt, completions);  // [G, T, D]
+  auto rows = mx::concatenate({mx::broadcast_to(prompt, {G, P}), completions}, 1);
+  auto whole = sequence_hidden(model, rows);
+  auto expected = mx::slice(whole, {0, P - 1, 0}, {G, P + T - 1, 32});
+  EXPECT_LT(max_difference(shared, expected), 1e-5f);
+}
+
+TEST(Decoder, OneTokenCompletionsNeedOnlyThePrompt) {
+  auto model = tiny_decoder(3);
+  auto prompt = some_tokens({4}, 1), completions = some_tokens({2, 1}, 2);
+  auto hidden = completion_hidden(model, prompt, completions);
+  EXPECT_EQ(hidden.shape(), (mx::Shape{2, 1, 32}));
+}
+
+TEST(Lora, FreshAdapterChangesNothingAndComesOffAgain) {
+  auto model = tiny_decoder();
+  auto tokens = some_tokens({2, 7}, 5);
+  auto before = sequence_hidden(model, tokens);
+  attach_lora(model, {}, 11);
+  EXPECT_EQ(select_paths(model, is_lora).size(), 2u * 7 * 2);
+  EXPECT_EQ(max_difference(before, sequence_hidden(model, tokens)), 0.0f);
+
+  auto params = select_parameters(model, is_lora);
+  for (auto& p : params) p = p + 0.1f;
+  assign_parameters(model, params, is_lora);
+  EXPECT_GT(max_difference(before, sequence_hidden(model, tokens)), 1e-3f);
+  auto reference = sequence_hidden(without_lora(model), tokens);
+  EXPECT_EQ(max_difference(before, reference), 0.0f);
+}
+
+TEST(Lora, SelectsLayersAndKeys) {
+  auto model = tiny_decoder();
+  LoraConfig config;
+  config.num_layers = 1;
+  config.keys = "self_attn.q_proj, mlp.down_proj";
+  attach_lora(model, config, 0);
+  std::vector<std::string> expected = {
+      "model.layers.1.self_attn.q_proj.lora_a",
+      "model.layers.1.self_attn.q_proj.lora_b",
+      "model.layers.1.mlp.down_proj.lora_a",
+      "model.layers.1.mlp.down_proj.lora_b"};
+  EXPECT_EQ(select_paths(model, is_lora), expected);
+  config.keys = "self_attn.qproj";
+  EXPECT_THROW(attach_lora(model, config, 0), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace pupil
