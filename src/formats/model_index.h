@@ -1,0 +1,18 @@
+// Which files hold a model directory's weights.
+
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace pupil {
+
+/// Paths of the safetensors files of the model in `dir`: model.safetensors; else the
+/// shards that model.safetensors.index.json names in its weight_map; else every
+/// model*.safetensors. Sorted, no file twice. An index may name plain files only, and
+/// every file must lie inside `dir` after symbolic links are followed (a Hugging Face
+/// cache, where they lead to ../../blobs, is allowed).
+/// Throws std::invalid_argument "[model] ..." naming the directory or file at fault.
+std::vector<std::string> model_shards(const std::string& dir);
+
+}  // namespace pupil
