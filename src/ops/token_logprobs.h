@@ -21,7 +21,8 @@ struct TokenLogprobs {
 
 /// log softmax(head(hidden) / temperature)[target] for each row.
 /// hidden [N, D], targets [N] int32. Gradient to `hidden` through `logprobs`; at most
-/// `chunk` rows of logits exist at a time, forward and backward.
+/// `chunk` rows of logits exist at a time, forward and backward, and they are computed
+/// once: the forward pass keeps each row's direction d logprob / d hidden [N, D].
 TokenLogprobs token_logprobs(
     const mx::array& hidden,
     const mx::array& targets,
@@ -29,7 +30,8 @@ TokenLogprobs token_logprobs(
     float temperature,
     int chunk = 256);
 
-/// The same from logits [N, V] that exist already, as the sampler has them.
+/// The same from logits [N, V] that exist already, as the sampler has them; the same
+/// arithmetic, so equal logits give equal bits. No gradient.
 mx::array logprobs_of(
     const mx::array& logits, const mx::array& targets, float temperature);
 

@@ -1,0 +1,123 @@
+#include "ops/token_stats.h"
+
+#include <mlx/allocator.h>
+#include <mlx/backend/cpu/encoder.h>
+#include <mlx/primitives.h>
+
+#include <stdexcept>
+
+#include "ops/row_softmax.h"
+
+namespace pupil {
+
+namespace {
+
+struct Rows {
+  const float* logits;  // [num_rows, width]
+  const int32_t* targets;
+  int num_rows, width;
+  float inverse_temperature;
+};
+
+void run_rows(const Rows& in, float* logprobs, float* entropy, float* gradient) {
+  for (int row = 0; row < in.num_rows; ++row) {
+    const float* x = in.logits + static_cast<size_t>(row) * in.width;
+    auto sums = row_sums(x, in.width, in.inverse_temperature);
+    int target = in.targets[row];
+    bool known = target >= 0 && target < in.width;
+    float chosen = known ? x[target] * in.inverse_temperature : NAN;
+    logprobs[row] = chosen - sums.max - sums.log_sum;
+    entropy[row] = sums.log_sum - sums.mean_gap;
+    if (!gradient) continue;
+    float* g = gradient + static_cast<size_t>(row) * in.width;
+    row_negative_softmax(x, in.width, in.inverse_temperature, sums, g);
+    if (known) g[target] += in.inverse_temperature;
+  }
+}
+
+class TokenStatsOp : public mx::Primitive {
+ public:
+  TokenStatsOp(mx::Stream stream, float inverse_temperature)
+      : mx::Primitive(stream), inverse_temperature_(inverse_temperature) {}
+
+  const char* name() const override { return "TokenStats"; }
+
+  void eval_cpu(
+      const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
+    for (auto& out : outputs) out.set_data(mx::allocator::malloc(out.nbytes()));
+    const auto& logits = inputs[0];
+    Rows rows{
+        logits.data<float>(),
+        inputs[1].data<int32_t>(),
+        logits.shape(0),
+        logits.shape(1),
+        inverse_temperature_};
+    float* gradient = outputs.size() > 2 ? outputs[2].data<float>() : nullptr;
+    mx::cpu::get_command_encoder(stream()).dispatch(
+        [rows,
+         gradient,
+         logprobs = outputs[0].data<float>(),
+         entropy = outputs[1].data<float>()] {
+          run_rows(rows, logprobs, entropy, gradient);
+        });
+  }
+
+  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
+    throw std::logic_error("[token_stats] the CPU kernel was given to a GPU stream");
+  }
+
+  bool is_equivalent(const mx::Primitive& other) const override {
+    return inverse_temperature_ ==
+           static_cast<const TokenStatsOp&>(other).inverse_temperature_;
+  }
+
+ private:
+  float inverse_temperature_;
+};
+
+}  // namespace
+
+TokenStats token_stats_fallback(
+    const mx::array& logits,
+    const mx::array& targets,
+    float temperature,
+    bool with_gradient) {
+  auto scaled = mx::astype(logits, mx::float32) * (1.0f / temperature);
+  auto index = mx::expand_dims(targets, -1);  // [N, 1]
+  auto logp = scaled - mx::logsumexp(scaled, -1, true);
+  auto p = mx::exp(logp);
+  auto chosen = mx::squeeze(mx::take_along_axis(logp, index, -1), -1);
+  // p log p is 0 at p = 0, where the product is not a number.
+  auto terms = mx::where(p > mx::array(0.0f), p * logp, p);
+  TokenStats stats{chosen, -mx::sum(terms, -1), std::nullopt};
+  if (with_gradient) {
+    auto ones = mx::ones(index.shape(), mx::float32);
+    stats.gradient = mx::scatter_add_axis(-p, index, ones, -1) * (1.0f / temperature);
+  }
+  return stats;
+}
+
+TokenStats token_stats(
+    const mx::array& logits,
+    const mx::array& targets,
+    float temperature,
+    bool with_gradient) {
+  auto stream = mx::to_stream({});
+  if (stream.device != mx::Device::cpu) {
+    return token_stats_fallback(logits, targets, temperature, with_gradient);
+  }
+  mx::Shape per_row = {logits.shape(0)};
+  std::vector<mx::Shape> shapes = {per_row, per_row};
+  if (with_gradient) shapes.push_back(logits.shape());
+  auto outputs = mx::array::make_arrays(
+      shapes,
+      std::vector<mx::Dtype>(shapes.size(), mx::float32),
+      std::make_shared<TokenStatsOp>(stream, 1.0f / temperature),
+      {mx::contiguous(mx::astype(logits, mx::float32)),
+       mx::contiguous(mx::astype(targets, mx::int32))});
+  TokenStats stats{outputs[0], outputs[1], std::nullopt};
+  if (with_gradient) stats.gradient = outputs[2];
+  return stats;
+}
+
+}  // namespace pupil
