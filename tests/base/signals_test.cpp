@@ -1,0 +1,29 @@
+#include "base/signals.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace pupil {
+
+TEST(StopSignals, TheFirstAsks) {
+  StopSignals signals;
+  EXPECT_FALSE(StopSignals::requested());
+  raise(SIGTERM);
+  EXPECT_TRUE(StopSignals::requested());
+}
+
+TEST(StopSignals, TheSecondEndsTheProcess) {
+  pid_t child = fork();
+  if (child == 0) {
+    StopSignals signals;
+    raise(SIGINT);
+    raise(SIGINT);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGINT);
+}
+
+}  // namespace pupil
