@@ -17,7 +17,7 @@ int complain(const std::exception& error, ExitCode code) {
   return code;
 }
 
-void add_commands([[maybe_unused]] CLI::App& app) {}
+void add_commands(CLI::App& app) { pupil::add_init(app); }
 
 }  // namespace
 

@@ -8,5 +8,6 @@
 namespace pupil {
 
 // Each line here has one in main.cpp.
+void add_init(CLI::App& app);
 
 }  // namespace pupil

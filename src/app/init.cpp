@@ -2,11 +2,11 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 
 #include "app/commands.h"
+#include "base/file.h"
 #include "base/quote.h"
 #include "config/load_config.h"
 
@@ -25,10 +25,7 @@ void write_config(const std::string& path) {
         "[init] " + in_quotes(path, 500) +
         " exists and is kept; name another file or move it away");
   }
-  std::ofstream file(path);
-  file << dump_yaml(Config());
-  file.close();
-  if (!file) throw std::runtime_error("[init] cannot write " + in_quotes(path, 500));
+  write_file_atomically(path, dump_yaml(Config()));
 }
 
 void run_init(const InitOptions& options) {
@@ -50,7 +47,8 @@ void run_init(const InitOptions& options) {
 void add_init(CLI::App& app) {
   auto options = std::make_shared<InitOptions>();
   CLI::App* command = app.add_subcommand("init", "Write a commented config.yaml");
-  command->add_option("path", options->path, "the file to write")->capture_default_str();
+  command->add_option("path", options->path, "the file to write")
+      ->capture_default_str();
   command->add_flag(
       "--markdown", options->markdown, "print the reference of every key instead");
   command->callback([options] { run_init(*options); });

@@ -1,13 +1,12 @@
 #include "config/load_config.h"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
+#include <algorithm>
+#include <filesystem>
 #include <set>
 #include <stdexcept>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/quote.h"
 #include "config/schema.h"
 #include "config/yaml.h"
@@ -16,8 +15,8 @@ namespace pupil {
 
 namespace {
 
-// Room for the mistake of naming a large file; parse_yaml sets the real limit.
-constexpr std::streamsize kMaxFileBytes = 1 << 20;
+// Far above parse_yaml's limit: only the mistake of naming a model ends here.
+constexpr uint64_t kMaxFileBytes = 1 << 20;
 
 const std::vector<std::string>& known_keys() {
   static const std::vector<std::string> keys = [] {
@@ -119,21 +118,17 @@ void assign(Field& field, const YAML::Node& node) {
   }
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kMaxFileBytes, '\0');
-  if (file) file.read(text.data(), kMaxFileBytes);
-  if (!file.is_open() || file.bad()) {
-    throw std::runtime_error(
-        "[config] cannot read " + in_quotes(path, 500) + ": " + std::strerror(errno) +
-        "; `pupil init` writes a config.yaml");
+std::string read_text(const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    throw std::invalid_argument(
+        "[config] " + in_quotes(path, 500) +
+        ": no such file; `pupil init` writes a config.yaml");
   }
-  text.resize(static_cast<size_t>(file.gcount()));
-  return text;
+  return read_file(path, kMaxFileBytes);
 }
 
 void apply_file(Field& root, const std::string& path) {
-  const std::string text = read_file(path);
+  const std::string text = read_text(path);
   try {
     assign(root, parse_yaml(text));
   } catch (const ConfigProblem& problem) {

@@ -14,9 +14,8 @@ namespace pupil {
 /// elements. A value for a list is YAML: "--rollout.stop=[a, b]".
 ///
 /// Throws std::invalid_argument "[config] file:line: ..." for what is wrong in the file
-/// (unknown or repeated keys, wrong types, values out of range), std::runtime_error if
-/// it cannot be read, and UsageError for what is wrong in an override. Nothing of a
-/// config that has an error is returned.
+/// (unknown or repeated keys, wrong types, values out of range, no such file), and
+/// UsageError for what is wrong in an override.
 Config load_config(const std::string& path, std::span<const std::string> overrides);
 
 /// The whole config as YAML with each key's help as a comment; load_config reads it
