@@ -1,0 +1,141 @@
+// The register-blocked micro-kernel: an outer product with lanes over columns and k
+// ascending. Each output is one chain of fused multiply-adds from k = 0 to K - 1, so
+// its bits depend on nothing else: not on the number of rows, nor on tiles or threads.
+
+#pragma once
+
+#include "ops/cpu/kernel_table.h"
+#include "ops/cpu/pack.h"
+
+namespace pupil::cpu {
+namespace {
+
+// C [kRows, kVecs * lanes] += A [kRows, kc] panel.
+template <class V, int kRows, int kVecs>
+void micro_kernel(
+    const float* a,
+    int64_t a_stride,
+    const float* panel,
+    float* c,
+    int64_t c_stride,
+    int64_t kc,
+    bool from_zero) {
+  typename V::Vec acc[kRows][kVecs];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < kVecs; ++j)
+      acc[i][j] = from_zero ? V::zero() : V::load(c + i * c_stride + j * V::kLanes);
+  for (int64_t k = 0; k < kc; ++k) {
+    typename V::Vec b[kVecs];
+#pragma GCC unroll 16
+    for (int j = 0; j < kVecs; ++j) b[j] = V::load(panel + (k * kVecs + j) * V::kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      auto x = V::set1(a[i * a_stride + k]);
+#pragma GCC unroll 16
+      for (int j = 0; j < kVecs; ++j) acc[i][j] = V::fma(x, b[j], acc[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < kVecs; ++j)
+      V::store(c + i * c_stride + j * V::kLanes, acc[i][j]);
+}
+
+/// Rows of A against one panel.
+struct PanelProduct {
+  const float* a;
+  int64_t a_stride;
+  const float* panel;
+  float* c;
+  int64_t c_stride;
+  int64_t rows, kc;
+  bool from_zero;
+};
+
+// kRows rows at a time, then fewer.
+template <class V, int kVecs, int kRows>
+void multiply_rows(PanelProduct p) {
+  for (; p.rows >= kRows; p.rows -= kRows) {
+    micro_kernel<V, kRows, kVecs>(
+        p.a, p.a_stride, p.panel, p.c, p.c_stride, p.kc, p.from_zero);
+    p.a += kRows * p.a_stride;
+    p.c += kRows * p.c_stride;
+  }
+  if constexpr (kRows > 1) {
+    if (p.rows > 0) multiply_rows<V, kVecs, kRows - 1>(p);
+  }
+}
+
+inline void copy_block(
+    const float* from,
+    int64_t from_stride,
+    float* to,
+    int64_t to_stride,
+    int64_t rows,
+    int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      to[i * to_stride + j] = from[i * from_stride + j];
+}
+
+// The same where C has fewer columns than the panel: through a buffer.
+template <class V, int kVecs, int kRows>
+void multiply_edge(const PanelProduct& p, int64_t columns) {
+  constexpr int64_t kWidth = kVecs * V::kLanes;
+  float buffer[kRows * kWidth] = {};
+  for (int64_t i = 0; i < p.rows; i += kRows) {
+    int64_t rows = p.rows - i < kRows ? p.rows - i : kRows;
+    float* c = p.c + i * p.c_stride;
+    if (!p.from_zero) copy_block(c, p.c_stride, buffer, kWidth, rows, columns);
+    PanelProduct part = p;
+    part.a += i * p.a_stride;
+    part.c = buffer;
+    part.c_stride = kWidth;
+    part.rows = rows;
+    multiply_rows<V, kVecs, kRows>(part);
+    copy_block(buffer, kWidth, c, p.c_stride, rows, columns);
+  }
+}
+
+template <class V, int kVecs, int kRows>
+void multiply_tile(const Gemm& g, const Tile& t) {
+  constexpr int64_t kWidth = kVecs * V::kLanes;
+  constexpr int64_t kDepth = V::kPanelFloats / kWidth / 32 * 32;
+  static_assert(kDepth <= 32 * kMaxUnits);
+  alignas(64) float panel[kDepth * kWidth];
+  PackFn pack = packer_for<V>(g.b);
+  for (int64_t n = t.n0; n < t.n1; n += kWidth) {
+    int64_t columns = t.n1 - n < kWidth ? t.n1 - n : kWidth;
+    for (int64_t k = 0; k < g.k; k += kDepth) {
+      int64_t kc = g.k - k < kDepth ? g.k - k : kDepth;
+      pack(g.b, {k, kc, n, columns, kWidth, panel});
+      PanelProduct p{
+          g.a + t.m0 * g.a_stride + k,
+          g.a_stride,
+          panel,
+          g.c + t.m0 * g.c_stride + n,
+          g.c_stride,
+          t.m1 - t.m0,
+          kc,
+          k == 0 && !g.accumulate};
+      if (columns == kWidth)
+        multiply_rows<V, kVecs, kRows>(p);
+      else
+        multiply_edge<V, kVecs, kRows>(p, columns);
+    }
+  }
+}
+
+template <class V>
+void gemm_tile(const Gemm& g, const Tile& t) {
+  if (t.m1 - t.m0 <= V::kWideRows)
+    multiply_tile<V, V::kWideVecs, V::kWideRows>(g, t);
+  else
+    multiply_tile<V, V::kNarrowVecs, V::kNarrowRows>(g, t);
+}
+
+}  // namespace
+}  // namespace pupil::cpu

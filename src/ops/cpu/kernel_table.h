@@ -1,0 +1,61 @@
+// The kernels of one instruction set, as a table of functions on plain memory.
+//
+// Each table is compiled in its own object file with that instruction set's flags, from
+// the same templates. Nothing here includes the standard library's templates: an inline
+// function compiled for AVX-512 must never be the copy that the linker keeps.
+
+#pragma once
+
+#include <stdint.h>
+
+namespace pupil::cpu {
+
+enum class Format : int { f32, f16, bf16, q4, q8 };
+
+/// The matrix B [K, N] of a product, as it lies in memory.
+struct MatrixB {
+  const void* data;
+  Format format;
+  bool transposed;     // element (k, n) is at row n, column k: data holds W [N, K]
+  int64_t row_stride;  // elements from row to row; 32-bit words if quantised
+  const void* scales;  // quantised only: [rows, row length / group_size]
+  const void* biases;
+  Format scale_format;
+  int group_size;
+  int64_t groups_per_row;
+};
+
+/// C [M, N] = A [M, K] B (+ C). A and C are float32 with rows of unit stride.
+struct Gemm {
+  const float* a;
+  int64_t a_stride;
+  MatrixB b;
+  float* c;
+  int64_t c_stride;
+  int64_t m, n, k;
+  bool accumulate;  // start from C's values, not from 0
+};
+
+/// One thread's share of a product: rows [m0, m1), columns [n0, n1).
+struct Tile {
+  int64_t m0, m1, n0, n1;
+};
+
+struct KernelTable {
+  const char* name;
+  int lanes;           // a tile's n0 is a multiple of this
+  int narrow_columns;  // a panel's, for tiles of more than wide_rows rows
+  int wide_columns;    // and for others
+  int wide_rows;
+  void (*gemm_tile)(const Gemm& gemm, const Tile& tile);
+  /// n float32 from 16-bit or float32 values, and back.
+  void (*widen)(const void* from, Format format, float* to, int64_t n);
+  void (*narrow)(const float* from, Format format, void* to, int64_t n);
+};
+
+/// Null where the program was built for another processor family.
+const KernelTable* generic_kernels();
+const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
+
+}  // namespace pupil::cpu

@@ -1,0 +1,28 @@
+// The kernel table of the instruction set whose header was included before.
+
+#pragma once
+
+#include "ops/cpu/convert_kernel.h"
+#include "ops/cpu/gemm_kernel.h"
+#include "ops/cpu/kernel_table.h"
+
+namespace pupil::cpu {
+namespace {
+
+template <class V>
+const KernelTable* make_kernels() {
+  static constexpr KernelTable kTable = {
+      .name = V::kName,
+      .lanes = V::kLanes,
+      .narrow_columns = V::kNarrowVecs * V::kLanes,
+      .wide_columns = V::kWideVecs * V::kLanes,
+      .wide_rows = V::kWideRows,
+      .gemm_tile = gemm_tile<V>,
+      .widen = widen<V>,
+      .narrow = narrow<V>,
+  };
+  return &kTable;
+}
+
+}  // namespace
+}  // namespace pupil::cpu

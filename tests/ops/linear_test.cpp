@@ -1,0 +1,217 @@
+#include "ops/linear.h"
+
+#include <dlfcn.h>
+
+#include "ops/support.h"
+
+namespace pupil {
+namespace {
+
+using ops_test::distance;
+using ops_test::normal;
+using ops_test::same_bits;
+using ops_test::with_each_isa;
+
+// Sums of up to 1000 products in another order.
+constexpr float kTolerance = 2e-5f;
+
+QuantizedWeight quantized(const mx::array& w, int group, int bits, mx::Dtype scales) {
+  auto parts = mx::quantize(w, group, bits);
+  QuantizedWeight q{
+      parts[0],
+      mx::astype(parts[1], scales),
+      mx::astype(parts[2], scales),
+      group,
+      bits};
+  mx::eval(q.packed, q.scales, q.biases);
+  return q;
+}
+
+mx::array unpacked(const QuantizedWeight& w) {
+  return mx::dequantize(
+      w.packed,
+      mx::astype(w.scales, mx::float32),
+      mx::astype(w.biases, mx::float32),
+      w.group_size,
+      w.bits);
+}
+
+// One row after the other through multiply and sum: the definition, without any matmul.
+mx::array plain_product(const mx::array& x, const mx::array& weight) {
+  auto rows = mx::reshape(mx::astype(x, mx::float32), {-1, 1, x.shape(-1)});
+  auto y = mx::sum(rows * mx::expand_dims(mx::astype(weight, mx::float32), 0), -1);
+  auto shape = x.shape();
+  shape.back() = weight.shape(0);
+  return mx::reshape(y, shape);
+}
+
+mx::array input_gradient(
+    const std::function<mx::array(const mx::array&)>& f,
+    const mx::array& x,
+    const mx::array& cotangent) {
+  auto fun = [&](const std::vector<mx::array>& in) { return std::vector{f(in[0])}; };
+  return mx::vjp(fun, {x}, {cotangent}).second[0];
+}
+
+TEST(Linear, EqualsItsDefinitionForAnyShapeAndType) {
+  with_each_isa([] {
+    for (auto [rows, in, out] :
+         {std::array{1, 1, 1},
+          {2, 7, 5},
+          {5, 33, 17},
+          {13, 64, 16},
+          {50, 100, 70},
+          {3, 300, 129},
+          {97, 31, 8}}) {
+      auto x = normal({rows, in}, 1), w = normal({out, in}, 2);
+      for (auto type : {mx::float32, mx::float16, mx::bfloat16}) {
+        auto typed = mx::astype(w, type);
+        EXPECT_LT(distance(linear(x, typed), plain_product(x, typed)), kTolerance)
+            << rows << " x " << in << " x " << out;
+      }
+    }
+  });
+}
+
+TEST(Linear, KeepsTheTypeOfItsInput) {
+  auto w = normal({24, 40}, 2);
+  for (auto type : {mx::float16, mx::bfloat16}) {
+    auto x = mx::astype(normal({3, 5, 40}, 1), type);
+    auto y = linear(x, w);
+    EXPECT_EQ(y.dtype(), type);
+    EXPECT_LT(
+        distance(y, plain_product(x, w)), 5e-3f);  // half of bfloat16's last place
+  }
+}
+
+TEST(Linear, TakesViewsAndEmptyInputs) {
+  auto w = normal({20, 12}, 2);
+  auto columns = mx::transpose(normal({12, 9}, 1));
+  EXPECT_LT(distance(linear(columns, w), plain_product(columns, w)), kTolerance);
+  auto strided = mx::slice(normal({8, 24}, 3), {0, 0}, {8, 24}, {2, 2});
+  EXPECT_LT(distance(linear(strided, w), plain_product(strided, w)), kTolerance);
+  auto same = mx::broadcast_to(normal({12}, 4), {6, 12});
+  EXPECT_LT(distance(linear(same, w), plain_product(same, w)), kTolerance);
+  auto turned = mx::transpose(normal({12, 20}, 5));
+  EXPECT_LT(
+      distance(linear(columns, turned), plain_product(columns, turned)), kTolerance);
+  EXPECT_EQ(linear(mx::zeros({0, 12}), w).shape(), (mx::Shape{0, 20}));
+}
+
+TEST(Linear, GradientsEqualThoseOfPlainOperations) {
+  with_each_isa([] {
+    auto x = normal({3, 11, 37}, 1), w = normal({26, 37}, 2),
+         dy = normal({3, 11, 26}, 3);
+    auto ours = [](const std::vector<mx::array>& in) {
+      return std::vector{linear(in[0], in[1])};
+    };
+    auto plain = [](const std::vector<mx::array>& in) {
+      return std::vector{plain_product(in[0], in[1])};
+    };
+    auto got = mx::vjp(ours, {x, w}, {dy}).second;
+    auto expected = mx::vjp(plain, {x, w}, {dy}).second;
+    EXPECT_LT(distance(got[0], expected[0]), kTolerance);
+    EXPECT_LT(distance(got[1], expected[1]), kTolerance);
+  });
+}
+
+TEST(QuantizedLinear, EqualsItsDefinition) {
+  with_each_isa([] {
+    for (int bits : {4, 8})
+      for (int group : {32, 64, 128})
+        for (auto scales : {mx::float32, mx::float16, mx::bfloat16})
+          for (auto [rows, in, out] :
+               {std::array{1, 128, 32}, {3, 384, 45}, {7, 640, 16}, {40, 256, 100}}) {
+            auto w = quantized(normal({out, in}, 2), group, bits, scales);
+            auto x = normal({rows, in}, 1);
+            EXPECT_LT(
+                distance(quantized_linear(x, w), plain_product(x, unpacked(w))),
+                kTolerance)
+                << rows << " x " << in << " x " << out << ", " << bits << " bits";
+          }
+  });
+}
+
+TEST(QuantizedLinear, GradientEqualsThatOfTheUnpackedWeight) {
+  with_each_isa([] {
+    for (int bits : {4, 8})
+      for (auto [rows, in, out] : {std::array{2, 96, 33}, {31, 576, 48}, {5, 32, 7}}) {
+        auto w = quantized(normal({out, in}, 2), 32, bits, mx::float16);
+        auto x = normal({rows, in}, 1), dy = normal({rows, out}, 3);
+        auto got = input_gradient(
+            [&](const mx::array& in) { return quantized_linear(in, w); }, x, dy);
+        auto expected = plain_product(dy, mx::transpose(unpacked(w)));
+        EXPECT_LT(distance(got, expected), kTolerance);
+      }
+  });
+}
+
+TEST(QuantizedLinear, TakesABroadcastCotangent) {
+  auto w = quantized(normal({24, 64}, 2), 32, 4, mx::float16);
+  auto x = normal({9, 64}, 1);
+  auto sum = [&](const mx::array& in) { return mx::sum(quantized_linear(in, w)); };
+  auto got = mx::grad(sum)(x);
+  auto expected = plain_product(mx::ones({9, 24}), mx::transpose(unpacked(w)));
+  EXPECT_LT(distance(got, expected), kTolerance);
+}
+
+// The order of addition is one: alone, in a batch, in chunks, on any number of threads.
+TEST(QuantizedLinear, ARowHasTheSameBitsInAnyBatch) {
+  with_each_isa([] {
+    for (int bits : {4, 8}) {
+      auto w = quantized(normal({200, 576}, 2), 32, bits, mx::float16);
+      auto x = normal({64, 576}, 1);
+      auto all = quantized_linear(x, w);
+      for (int threads : {1, 3})
+        for (int count : {1, 2, 3, 4, 5, 7, 8, 13, 40}) {
+          cpu::set_num_threads(threads);
+          auto part = quantized_linear(mx::slice(x, {0, 0}, {count, 576}), w);
+          EXPECT_TRUE(same_bits(part, mx::slice(all, {0, 0}, {count, 200}))) << count;
+        }
+      cpu::set_num_threads(0);
+    }
+  });
+}
+
+TEST(Linear, ARowHasTheSameBitsInAnyBatch) {
+  auto x = normal({64, 300}, 1), w = normal({70, 300}, 2);
+  auto all = linear(x, w);
+  for (int row : {0, 5, 63}) {
+    auto one = linear(mx::slice(x, {row, 0}, {row + 1, 300}), w);
+    EXPECT_TRUE(same_bits(one, mx::slice(all, {row, 0}, {row + 1, 70})));
+  }
+}
+
+TEST(QuantizedLinear, NamesWhatDoesNotFit) {
+  auto w = quantized(normal({24, 64}, 2), 32, 4, mx::float16);
+  EXPECT_THROW(quantized_linear(mx::zeros({2, 32}), w), std::invalid_argument);
+  w.scales = mx::zeros({24, 1});
+  EXPECT_THROW(quantized_linear(mx::zeros({2, 64}), w), std::invalid_argument);
+}
+
+// libmlx resolves the symbol in the same order as this look-up.
+TEST(Blas, OursStandsInFrontOfTheOneInTheWheel) {
+#if defined(__APPLE__)
+  GTEST_SKIP() << "MLX calls Accelerate on a Mac";
+#endif
+  Dl_info found{}, own{};
+  ASSERT_NE(dladdr(dlsym(RTLD_DEFAULT, "cblas_sgemm"), &found), 0);
+  ASSERT_NE(dladdr(reinterpret_cast<void*>(&quantized_linear), &own), 0);
+  EXPECT_EQ(found.dli_fbase, own.dli_fbase);
+}
+
+TEST(Blas, MatmulEqualsSumsForTransposesAndScales) {
+  auto a = normal({2, 19, 33}, 1), b = normal({2, 33, 21}, 2), c = normal({19, 21}, 3);
+  auto expected = mx::sum(mx::expand_dims(a, -1) * mx::expand_dims(b, 1), 2);
+  EXPECT_LT(distance(mx::matmul(a, b), expected), kTolerance);
+  auto at = mx::contiguous(mx::swapaxes(a, 1, 2)),
+       bt = mx::contiguous(mx::swapaxes(b, 1, 2));
+  mx::eval(at, bt);
+  EXPECT_LT(distance(mx::matmul(mx::swapaxes(at, 1, 2), b), expected), kTolerance);
+  EXPECT_LT(distance(mx::matmul(a, mx::swapaxes(bt, 1, 2)), expected), kTolerance);
+  auto scaled = mx::addmm(c, a, b, 0.5f, 2.0f);
+  EXPECT_LT(distance(scaled, 0.5f * expected + 2.0f * c), kTolerance);
+}
+
+}  // namespace
+}  // namespace pupil

@@ -1,0 +1,50 @@
+// Random arrays and comparisons for the tests of ops/.
+
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "mlx/mlx.h"
+#include "ops/cpu/cpu_features.h"
+#include "ops/cpu/thread_pool.h"
+
+namespace pupil::ops_test {
+
+namespace mx = mlx::core;
+
+inline mx::array normal(const mx::Shape& shape, uint64_t seed) {
+  auto x = mx::random::normal(shape, mx::float32, 0.0f, 1.0f, mx::random::key(seed));
+  mx::eval(x);
+  return x;
+}
+
+/// max |a - b|, relative to max |b| where that is above 1; 0 for empty arrays.
+inline float distance(const mx::array& a, const mx::array& b) {
+  EXPECT_EQ(a.shape(), b.shape());
+  if (a.size() == 0) return 0.0f;
+  auto x = mx::astype(a, mx::float32), y = mx::astype(b, mx::float32);
+  float error = mx::max(mx::abs(x - y)).item<float>();
+  EXPECT_FALSE(std::isnan(error));
+  return error / std::max(1.0f, mx::max(mx::abs(y)).item<float>());
+}
+
+inline bool same_bits(const mx::array& a, const mx::array& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  return mx::array_equal(a, b).item<bool>();
+}
+
+/// Runs `body` once with the kernels of each instruction set that the machine has.
+template <class Body>
+void with_each_isa(const Body& body) {
+  std::string before = cpu::kernels().name;
+  for (const auto& isa : cpu::available_isas()) {
+    SCOPED_TRACE("kernels: " + isa);
+    cpu::use_isa(isa);
+    body();
+  }
+  cpu::use_isa(before);
+}
+
+}  // namespace pupil::ops_test
