@@ -17,7 +17,11 @@ int complain(const std::exception& error, ExitCode code) {
   return code;
 }
 
-void add_commands(CLI::App& app) { pupil::add_init(app); }
+void add_commands(CLI::App& app) {
+  pupil::add_init(app);
+  pupil::add_generate(app);
+  pupil::add_logprobs(app);
+}
 
 }  // namespace
 

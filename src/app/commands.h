@@ -9,5 +9,7 @@ namespace pupil {
 
 // Each line here has one in main.cpp.
 void add_init(CLI::App& app);
+void add_generate(CLI::App& app);
+void add_logprobs(CLI::App& app);
 
 }  // namespace pupil

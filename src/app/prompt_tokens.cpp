@@ -1,0 +1,39 @@
+#include "app/prompt_tokens.h"
+
+#include <stdexcept>
+
+namespace pupil {
+
+namespace {
+
+void expect_known(const Model& model, const PromptLine& line) {
+  for (int id : line.input_ids) {
+    if (id < model.decoder.config.vocab_size) continue;
+    throw std::invalid_argument(
+        "[prompts] " + line.id + ": token id " + std::to_string(id) +
+        " is outside the vocabulary of " +
+        std::to_string(model.decoder.config.vocab_size));
+  }
+}
+
+}  // namespace
+
+Prompt prompt_tokens(
+    const Model& model, const PromptLine& line, bool raw, uint64_t key) {
+  if (!line.input_ids.empty()) {
+    expect_known(model, line);
+    return {line.input_ids, key};
+  }
+  if (!line.text) return {model.tokenizer.chat_ids(line.messages, true), key};
+  if (raw) return {model.tokenizer.encode(*line.text), key};
+  Message user{"user", *line.text};
+  return {model.tokenizer.chat_ids({&user, 1}, true), key};
+}
+
+std::string prompt_text(const Model& model, const PromptLine& line) {
+  if (line.text) return *line.text;
+  if (line.messages.empty()) return model.tokenizer.decode(line.input_ids);
+  return model.tokenizer.chat_text(line.messages, true);
+}
+
+}  // namespace pupil

@@ -1,0 +1,49 @@
+#include "rollout/row.h"
+
+#include <algorithm>
+
+namespace pupil {
+
+namespace {
+
+// Where the first of the stop strings begins; npos if there is none.
+size_t find_stop(const std::string& text, const std::vector<std::string>& stop) {
+  size_t first = std::string::npos;
+  for (const auto& s : stop) first = std::min(first, text.find(s));
+  return first;
+}
+
+}  // namespace
+
+void Row::push(int token, float logprob) {
+  completion_.tokens.push_back(token);
+  completion_.logprobs.push_back(logprob);
+  done_ = ends_with_eos() || has_stop_string();
+  if (done_) completion_.finish = FinishReason::stop;
+}
+
+bool Row::ends_with_eos() const {
+  const auto& eos = model_->eos_ids;
+  return !completion_.tokens.empty() &&
+         std::find(eos.begin(), eos.end(), completion_.tokens.back()) != eos.end();
+}
+
+bool Row::has_stop_string() const {
+  if (stop_->empty()) return false;
+  // A token is at least a byte of text, so a stop string lies within this many tokens.
+  size_t longest = 0;
+  for (const auto& s : *stop_) longest = std::max(longest, s.size());
+  size_t count = std::min(completion_.tokens.size(), longest + 8);
+  auto tail = std::span(completion_.tokens).last(count);
+  return find_stop(model_->tokenizer.decode(tail), *stop_) != std::string::npos;
+}
+
+void Row::finish() {
+  std::span<const int> shown = completion_.tokens;
+  if (ends_with_eos()) shown = shown.first(shown.size() - 1);
+  completion_.text = model_->tokenizer.decode(shown);
+  auto end = find_stop(completion_.text, *stop_);
+  if (end != std::string::npos) completion_.text.resize(end);
+}
+
+}  // namespace pupil

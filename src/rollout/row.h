@@ -1,0 +1,50 @@
+// One completion while it grows: when it ends, and what its text is.
+
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/types.h"
+#include "models/model.h"
+
+namespace pupil {
+
+class Row {
+ public:
+  /// Row `index` of prompt number `prompt`, whose random stream is `key`. `model` and
+  /// `stop` must outlive the row.
+  Row(const Model& model,
+      const std::vector<std::string>& stop,
+      uint64_t key,
+      int prompt,
+      int index)
+      : model_(&model), stop_(&stop), key_(key), prompt_(prompt), index_(index) {}
+
+  /// Adds a sampled token; afterwards `done` says whether it ended the completion, by
+  /// an EOS id or by completing a stop string.
+  void push(int token, float logprob);
+
+  /// Decodes the text. To be called once, at the end.
+  void finish();
+
+  bool done() const { return done_; }
+  uint64_t key() const { return key_; }
+  int prompt() const { return prompt_; }
+  int index() const { return index_; }
+  Completion take() { return std::move(completion_); }
+
+ private:
+  bool ends_with_eos() const;
+  bool has_stop_string() const;
+
+  const Model* model_;
+  const std::vector<std::string>* stop_;
+  uint64_t key_;
+  int prompt_, index_;
+  bool done_ = false;
+  Completion completion_;
+};
+
+}  // namespace pupil

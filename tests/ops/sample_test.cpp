@@ -1,0 +1,113 @@
+#include "ops/sample.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "ops/token_logprobs.h"
+
+namespace pupil {
+namespace {
+
+constexpr int kDraws = 4000;
+
+// How often each token comes out of `kDraws` equally spaced uniforms.
+std::vector<double> frequencies(
+    std::vector<float> logits, const Truncation& truncation) {
+  int V = static_cast<int>(logits.size());
+  auto row = mx::array(logits.data(), {1, V}, mx::float32);
+  auto rows = mx::broadcast_to(row, {kDraws, V});
+  auto uniforms = (mx::arange(kDraws) + 0.5f) / static_cast<float>(kDraws);
+  auto tokens =
+      sample_tokens(rows, mx::astype(uniforms, mx::float32), truncation).tokens;
+  tokens.eval();
+  std::vector<double> counts(logits.size(), 0.0);
+  for (int i = 0; i < kDraws; ++i) counts[tokens.data<int>()[i]] += 1.0 / kDraws;
+  return counts;
+}
+
+std::vector<double> softmax(const std::vector<float>& logits, double temperature) {
+  std::vector<double> p;
+  for (float x : logits) p.push_back(std::exp(x / temperature));
+  double total = std::accumulate(p.begin(), p.end(), 0.0);
+  for (auto& x : p) x /= total;
+  return p;
+}
+
+// Keeps these tokens of a distribution.
+std::vector<double> only(std::vector<double> p, const std::vector<int>& kept) {
+  double total = 0;
+  for (int i : kept) total += p[i];
+  std::vector<double> out(p.size(), 0.0);
+  for (int i : kept) out[i] = p[i] / total;
+  return out;
+}
+
+void expect_distribution(
+    const std::vector<double>& actual, const std::vector<double>& expected) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(actual[i], expected[i], 1.5 / kDraws + 1e-4) << i;
+  }
+}
+
+const std::vector<float> kLogits = {0.5f, 2.0f, -1.0f, 1.0f, 0.0f, -3.0f};
+
+TEST(Sample, FollowsTheSoftmax) {
+  for (float temperature : {0.5f, 1.0f, 2.0f}) {
+    expect_distribution(
+        frequencies(kLogits, {temperature}), softmax(kLogits, temperature));
+  }
+}
+
+TEST(Sample, TopKKeepsTheMostLikely) {
+  auto p = softmax(kLogits, 1.0);
+  expect_distribution(frequencies(kLogits, {1.0f, 2}), only(p, {1, 3}));
+  expect_distribution(frequencies(kLogits, {1.0f, 100}), p);
+}
+
+TEST(Sample, TopPKeepsTheSmallestSetThatReachesP) {
+  auto p = softmax(kLogits, 1.0);  // sorted: 1 (.55), 3 (.20), 0 (.12), 4 (.07) ...
+  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.5f}), only(p, {1}));
+  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.6f}), only(p, {1, 3}));
+  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.85f}), only(p, {0, 1, 3}));
+}
+
+TEST(Sample, MinPDropsTheUnlikely) {
+  auto p = softmax(kLogits, 1.0);
+  expect_distribution(frequencies(kLogits, {1.0f, 0, 1.0f, 0.3f}), only(p, {1, 3}));
+}
+
+TEST(Sample, TruncationsApplyInOrder) {
+  auto p = softmax(kLogits, 1.0);
+  // top-k leaves {1, 3, 0}; top-p 0.9 of what is left needs all three, min-p drops 0.
+  expect_distribution(frequencies(kLogits, {1.0f, 3, 0.9f, 0.3f}), only(p, {1, 3}));
+}
+
+TEST(Sample, GreedyTakesTheFirstOfTheBest) {
+  auto logits = mx::array({1.0f, 3.0f, 3.0f, 2.0f}, {1, 4});
+  auto sampled = sample_tokens(logits, mx::array({0.9f}), {0.0f});
+  EXPECT_EQ(sampled.tokens.item<int>(), 1);
+  auto expected = logprobs_of(logits, mx::array({1}), 1.0f).item<float>();
+  EXPECT_FLOAT_EQ(sampled.logprobs.item<float>(), expected);
+}
+
+TEST(Sample, LogprobsAreBeforeTruncationAndWithTemperature) {
+  auto logits = mx::array(kLogits.data(), {1, 6}, mx::float32);
+  auto sampled = sample_tokens(logits, mx::array({0.3f}), {0.5f, 1});
+  EXPECT_EQ(sampled.tokens.item<int>(), 1);
+  EXPECT_NEAR(sampled.logprobs.item<float>(), std::log(softmax(kLogits, 0.5)[1]), 1e-5);
+}
+
+TEST(Sample, NeverDrawsAnImpossibleToken) {
+  float inf = std::numeric_limits<float>::infinity();
+  auto logits = mx::array({-inf, 0.0f, -inf, 0.0f, -inf}, {1, 5});
+  for (float u : {0.0f, 0.25f, 0.5f, 0.99999994f}) {
+    int token = sample_tokens(logits, mx::array({u}), {}).tokens.item<int>();
+    EXPECT_TRUE(token == 1 || token == 3) << u << " gave " << token;
+  }
+}
+
+}  // namespace
+}  // namespace pupil

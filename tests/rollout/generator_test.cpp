@@ -1,0 +1,177 @@
+#include "rollout/generator.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "models/attend.h"
+#include "models/lora.h"
+#include "ops/token_logprobs.h"
+#include "support/tiny_model.h"
+
+namespace pupil {
+namespace {
+
+constexpr int kEos = 1;
+
+Model tiny_model(uint64_t seed = 0, std::vector<int> eos = {kEos}) {
+  auto folder = std::string(PUPIL_SOURCE_DIR) + "/tests/support/tiny_tokenizer";
+  return {testing::tiny_decoder(seed), Tokenizer(folder), std::move(eos), folder};
+}
+
+std::vector<Prompt> some_prompts() {
+  return {{{5, 6, 7}, 10}, {{9}, 11}, {{20, 21, 22, 23, 24, 25, 26}, 12}};
+}
+
+SamplingConfig sampled(int max_tokens, float temperature = 1.0f) {
+  SamplingConfig config;
+  config.truncation.temperature = temperature;
+  config.max_tokens = max_tokens;
+  config.seed = 3;
+  return config;
+}
+
+// Log-probabilities of a completion by the forward that training uses.
+std::vector<float> trainer_logprobs(
+    const Model& model, const Prompt& prompt, const Completion& c, float temperature) {
+  int T = static_cast<int>(c.tokens.size()), P = static_cast<int>(prompt.tokens.size());
+  auto hidden = completion_hidden(
+      model.decoder,
+      mx::array(prompt.tokens.data(), {P}, mx::int32),
+      mx::array(c.tokens.data(), {1, T}, mx::int32));
+  auto logprobs = token_logprobs(
+                      mx::reshape(hidden, {T, model.decoder.config.hidden_size}),
+                      mx::array(c.tokens.data(), {T}, mx::int32),
+                      [&](const mx::array& x) { return model.decoder.head(x); },
+                      temperature)
+                      .logprobs;
+  logprobs.eval();
+  return {logprobs.data<float>(), logprobs.data<float>() + T};
+}
+
+void expect_near(const std::vector<float>& a, const std::vector<float>& b, float most) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], most) << i;
+}
+
+TEST(Generator, SamplerEqualsTrainerAtAnyTemperature) {
+  auto model = tiny_model();
+  attach_lora(model.decoder, {}, 1);
+  auto params = select_parameters(model.decoder, is_lora);
+  for (auto& p : params) p = p + 0.02f;
+  assign_parameters(model.decoder, params, is_lora);
+  auto prompts = some_prompts();
+  for (float temperature : {0.7f, 1.0f, 1.5f}) {
+    auto all = generate(model, prompts, 4, sampled(40, temperature));
+    for (size_t p = 0; p < prompts.size(); ++p) {
+      for (const auto& c : all[p]) {
+        auto expected = trainer_logprobs(model, prompts[p], c, temperature);
+        expect_near(c.logprobs, expected, 1e-4f);
+      }
+    }
+  }
+}
+
+TEST(Generator, ARowDoesNotDependOnItsBatch) {
+  auto model = tiny_model(7);
+  auto prompts = some_prompts();
+  auto together = generate(model, prompts, 5, sampled(45));
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    auto alone = generate(model, {&prompts[p], 1}, 5, sampled(45));
+    auto narrow = sampled(45);
+    narrow.max_rows = 1;
+    auto single = generate(model, {&prompts[p], 1}, 1, narrow);
+    EXPECT_EQ(single[0][0].tokens, together[p][0].tokens);
+    for (int row = 0; row < 5; ++row) {
+      EXPECT_EQ(alone[0][row].tokens, together[p][row].tokens);
+      expect_near(alone[0][row].logprobs, together[p][row].logprobs, 1e-5f);
+    }
+  }
+}
+
+TEST(Generator, GreedyFollowsTheFullForward) {
+  auto model = tiny_model(2, {});
+  auto prompts = some_prompts();
+  auto all = generate(model, prompts, 1, sampled(12, 0.0f));
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    auto tokens = prompts[p].tokens;
+    for (int next : all[p][0].tokens) {
+      int T = static_cast<int>(tokens.size());
+      auto hidden =
+          sequence_hidden(model.decoder, mx::array(tokens.data(), {1, T}, mx::int32));
+      auto logits = model.decoder.head(mx::reshape(hidden, {T, 32}));
+      auto best = mx::argmax(mx::slice(logits, {T - 1, 0}, {T, 48}));
+      EXPECT_EQ(next, static_cast<int>(best.item<uint32_t>()));
+      tokens.push_back(next);
+    }
+    EXPECT_EQ(all[p][0].tokens.size(), 12u);
+    EXPECT_EQ(all[p][0].finish, FinishReason::length);
+  }
+}
+
+TEST(Generator, EveryEosIdEndsACompletionAndStaysInIt) {
+  std::vector<int> eos = {1, 30, 31, 32, 33};
+  auto model = tiny_model(5, eos);
+  auto prompts = some_prompts();
+  std::set<int> ended_by;
+  for (const auto& group : generate(model, prompts, 8, sampled(60))) {
+    for (const auto& c : group) {
+      for (size_t i = 0; i + 1 < c.tokens.size(); ++i) {
+        EXPECT_EQ(std::count(eos.begin(), eos.end(), c.tokens[i]), 0);
+      }
+      bool stopped = std::count(eos.begin(), eos.end(), c.tokens.back()) == 1;
+      EXPECT_EQ(stopped, c.finish == FinishReason::stop);
+      if (stopped) ended_by.insert(c.tokens.back());
+      std::span<const int> shown(c.tokens);
+      if (stopped) shown = shown.first(shown.size() - 1);
+      EXPECT_EQ(c.text, model.tokenizer.decode(shown));
+      EXPECT_EQ(c.tokens.size(), c.logprobs.size());
+    }
+  }
+  EXPECT_GE(ended_by.size(), 2u);
+}
+
+TEST(Generator, StopStringsEndTheTextBeforeThem) {
+  auto model = tiny_model(5, {});
+  auto prompts = some_prompts();
+  auto free = generate(model, prompts, 4, sampled(30));
+  auto config = sampled(30);
+  config.stop = {free[0][0].text.substr(4, 3)};
+  auto stopped = generate(model, prompts, 4, config);
+  const auto& c = stopped[0][0];
+  EXPECT_EQ(c.finish, FinishReason::stop);
+  EXPECT_EQ(c.text, free[0][0].text.substr(0, free[0][0].text.find(config.stop[0])));
+  EXPECT_LT(c.tokens.size(), 30u);
+  for (const auto& group : stopped) {
+    for (const auto& other : group) {
+      EXPECT_EQ(other.text.find(config.stop[0]), std::string::npos);
+    }
+  }
+}
+
+TEST(Generator, OnTokenSeesEveryTokenInOrder) {
+  auto model = tiny_model(4);
+  auto prompts = some_prompts();
+  std::map<std::pair<int, int>, std::vector<int>> seen;
+  auto config = sampled(20);
+  config.max_rows = 4;  // several waves
+  auto all = generate(model, prompts, 2, config, [&](int p, int row, int token) {
+    seen[{p, row}].push_back(token);
+  });
+  for (int p = 0; p < 3; ++p) {
+    for (int row = 0; row < 2; ++row) {
+      EXPECT_EQ((seen[{p, row}]), all[p][row].tokens);
+    }
+  }
+}
+
+TEST(Generator, RefusesEmptyAndOverlongPrompts) {
+  auto model = tiny_model();
+  Prompt empty, longest{std::vector<int>(250, 5), 0};
+  EXPECT_THROW(generate(model, {&empty, 1}, 1, sampled(4)), std::invalid_argument);
+  EXPECT_THROW(generate(model, {&longest, 1}, 1, sampled(7)), std::invalid_argument);
+  EXPECT_EQ(generate(model, {&longest, 1}, 1, sampled(6)).size(), 1u);
+}
+
+}  // namespace
+}  // namespace pupil
