@@ -1,8 +1,5 @@
-if(NOT EXISTS ${CMAKE_SOURCE_DIR}/rust/Cargo.toml)
-  add_library(pupil_text INTERFACE)
-  return()
-endif()
 # The Rust crate in rust/ (tokenizers, chat templates, syntax trees) as an imported target.
+# Debian calls its newer Rust packages cargo-web and rustc-web; the command is still cargo.
 find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin REQUIRED)
 set(PUPIL_TEXT_LIB ${CMAKE_BINARY_DIR}/rust/release/libpupil_text.a)
 file(GLOB_RECURSE PUPIL_TEXT_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/rust/src/*.rs)

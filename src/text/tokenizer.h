@@ -68,8 +68,8 @@ class StreamDecoder {
 
  private:
   const Tokenizer& tokenizer_;
-  std::vector<int> ids_;
-  size_t prefix_ = 0, shown_ = 0;  // ids before `prefix_` cannot change what follows
+  std::vector<int> ids_;  // what may still change the next piece
+  size_t shown_ = 0;      // bytes of their text that are out
 };
 
 }  // namespace pupil
