@@ -21,6 +21,7 @@ void add_commands(CLI::App& app) {
   pupil::add_init(app);
   pupil::add_generate(app);
   pupil::add_logprobs(app);
+  pupil::add_tokenize(app);
 }
 
 }  // namespace

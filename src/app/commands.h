@@ -11,5 +11,6 @@ namespace pupil {
 void add_init(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logprobs(CLI::App& app);
+void add_tokenize(CLI::App& app);
 
 }  // namespace pupil

@@ -82,7 +82,8 @@ json decode(const Tokenizer& tokenizer, const json& line) {
   return {{"text", tokenizer.decode(ids_of(line["ids"]))}};
 }
 
-/// Answers every line of stdin on stdout. The first bad one ends it.
+/// Answers every line of stdin on stdout, in ASCII: no reader takes U+2028 for the end
+/// of a line. The first bad one ends it.
 void tokenize(const TokenizeOptions& options) {
   Tokenizer tokenizer(options.model);
   std::string line;
@@ -93,7 +94,7 @@ void tokenize(const TokenizeOptions& options) {
       auto request = parse_json(line, "request");
       auto reply =
           options.decode ? decode(tokenizer, request) : encode(tokenizer, request);
-      std::cout << reply.dump() << '\n';
+      std::cout << reply.dump(-1, ' ', true) << '\n';
     } catch (const std::exception& error) {
       std::cout.flush();
       throw std::invalid_argument("[tokenize] " + source + ": " + error.what());
