@@ -22,6 +22,7 @@ void add_commands(CLI::App& app) {
   pupil::add_generate(app);
   pupil::add_logprobs(app);
   pupil::add_tokenize(app);
+  pupil::add_convert(app);
 }
 
 }  // namespace

@@ -57,15 +57,6 @@ void InputFile::fail(const std::string& what) const {
   throw std::invalid_argument("[" + where_ + "] " + path_ + ": " + what);
 }
 
-std::string printable(std::string_view text) {
-  constexpr size_t kLongest = 80;
-  std::string result = "'";
-  for (char c : text.substr(0, kLongest)) {
-    result += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  }
-  return result + (text.size() > kLongest ? "...'" : "'");
-}
-
 bool is_utf8(std::string_view text) {
   auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   for (size_t i = 0; i < text.size();) {

@@ -35,10 +35,6 @@ class InputFile {
   uint64_t size_ = 0;
 };
 
-/// `text` in single quotes for an error line: control characters become '?', and it is
-/// cut after 80 bytes.
-std::string printable(std::string_view text);
-
 /// `text` is well-formed UTF-8 (no overlong forms, no surrogates).
 bool is_utf8(std::string_view text);
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/quote.h"
 #include "formats/input_file.h"
 
 namespace pupil {
@@ -31,14 +32,14 @@ std::set<std::string> names_in_index(const fs::path& path) {
   std::set<std::string> names;
   for (const auto& [tensor, name] : index["weight_map"].items()) {
     if (!name.is_string())
-      file.fail("weight_map of " + printable(tensor) + " is no name");
+      file.fail("weight_map of " + in_quotes(tensor) + " is no name");
     names.insert(name);
   }
   if (names.empty()) file.fail("weight_map is empty");
   for (const auto& name : names) {
     bool plain = !name.empty() && name != "." && name != ".." &&
                  name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
-    if (!plain) file.fail("expected a plain file name, got " + printable(name));
+    if (!plain) file.fail("expected a plain file name, got " + in_quotes(name));
   }
   return names;
 }

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/quote.h"
 #include "formats/input_file.h"
 
 namespace pupil {
@@ -97,7 +98,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     if (place_ != Place::dtype_value) return wrong("a string");
     if (element_bytes(value) == 0) {
       file_.fail(
-          "tensor " + printable(key_) + " has an unknown dtype " + printable(value));
+          "tensor " + in_quotes(key_) + " has an unknown dtype " + in_quotes(value));
     }
     tensor_.dtype = value;
     return go(Place::tensor);
@@ -161,19 +162,19 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
                            : place_ == Place::offsets         ? "an offset"
                                                               : "an object";
     file_.fail(
-        "wrong header at " + printable(key_) + ", expected " + expected + ", got " +
+        "wrong header at " + in_quotes(key_) + ", expected " + expected + ", got " +
         got);
   }
 
   std::string of_tensor(
       const std::string& what, const std::string& expected, const std::string& got) {
-    return what + " of tensor " + printable(key_) + ", expected " + expected +
+    return what + " of tensor " + in_quotes(key_) + ", expected " + expected +
            ", got " + got;
   }
 
   bool top_key(const std::string& key) {
     key_ = key;
-    if (!names_.insert(key).second) file_.fail("duplicate name " + printable(key));
+    if (!names_.insert(key).second) file_.fail("duplicate name " + in_quotes(key));
     if (key == "__metadata__") return go(Place::metadata_value);
     if (header_.tensors.size() == kMostTensors) {
       file_.fail("too many tensors, expected at most " + std::to_string(kMostTensors));
@@ -187,19 +188,19 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool metadata_key(const std::string& key) {
     key_ = key;
     if (header_.metadata.count(key))
-      file_.fail("duplicate metadata key " + printable(key));
+      file_.fail("duplicate metadata key " + in_quotes(key));
     return go(Place::metadata_string);
   }
 
   bool tensor_key(const std::string& key) {
     if (!fields_.insert(key).second) {
       file_.fail(
-          "tensor " + printable(key_) + " has a duplicate key " + printable(key));
+          "tensor " + in_quotes(key_) + " has a duplicate key " + in_quotes(key));
     }
     if (key == "dtype") return go(Place::dtype_value);
     if (key == "shape") return go(Place::shape_value);
     if (key == "data_offsets") return go(Place::offsets_value);
-    file_.fail("tensor " + printable(key_) + " has an unknown key " + printable(key));
+    file_.fail("tensor " + in_quotes(key_) + " has an unknown key " + in_quotes(key));
   }
 
   bool dimension(uint64_t value) {
@@ -216,7 +217,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
 
   bool end_tensor() {
     if (fields_.size() != 3) {
-      file_.fail("tensor " + printable(key_) + " lacks dtype, shape or data_offsets");
+      file_.fail("tensor " + in_quotes(key_) + " lacks dtype, shape or data_offsets");
     }
     if (offsets_.size() != 2)
       file_.fail(of_tensor("data_offsets", "2 numbers", "fewer"));
@@ -266,7 +267,7 @@ uint64_t checked_bytes(const InputFile& file, const SafetensorsTensor& tensor) {
       continue;
     }
     if (product > (uint64_t{1} << 48) / static_cast<uint64_t>(dimension)) {
-      file.fail("shape of tensor " + printable(tensor.name) + " has too many elements");
+      file.fail("shape of tensor " + in_quotes(tensor.name) + " has too many elements");
     }
     product *= static_cast<uint64_t>(dimension);
   }
@@ -283,12 +284,12 @@ void check_layout(const InputFile& file, SafetensorsHeader& header) {
     uint64_t bytes = checked_bytes(file, tensor);
     if (tensor.begin != position) {
       file.fail(
-          "tensor " + printable(tensor.name) + " starts at the wrong byte, expected " +
+          "tensor " + in_quotes(tensor.name) + " starts at the wrong byte, expected " +
           std::to_string(position) + ", got " + std::to_string(tensor.begin));
     }
     if (tensor.end < tensor.begin || tensor.end - tensor.begin != bytes) {
       file.fail(
-          "data_offsets of tensor " + printable(tensor.name) + ", expected " +
+          "data_offsets of tensor " + in_quotes(tensor.name) + ", expected " +
           std::to_string(bytes) + " bytes, got " + std::to_string(tensor.begin) +
           " to " + std::to_string(tensor.end));
     }

@@ -1,0 +1,119 @@
+// pupil convert: a Hugging Face directory or a GGUF file to an MLX model directory.
+
+#include "models/convert.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "base/error.h"
+
+namespace pupil {
+namespace {
+
+struct ConvertArguments {
+  std::string from, to, dtype;
+  bool quantize = false, force = false, json = false;
+  int bits = 4, group_size = 64;
+};
+
+ConvertOptions options_of(const ConvertArguments& arguments) {
+  ConvertOptions options{arguments.from, arguments.to, {}, {}, Existing::refuse};
+  if (arguments.quantize) {
+    options.quantize = Quantization{arguments.group_size, arguments.bits};
+  }
+  if (arguments.dtype == "float16") options.dtype = mx::float16;
+  if (arguments.dtype == "bfloat16") options.dtype = mx::bfloat16;
+  if (arguments.dtype == "float32") options.dtype = mx::float32;
+  if (arguments.force) options.existing = Existing::replace_model;
+  return options;
+}
+
+double megabytes(int64_t bytes) {
+  return static_cast<double>(bytes) / 1e6;
+}
+
+// On a terminal one line that counts; in a pipe a line every tenth of the tensors.
+void show_progress(size_t done, size_t total, int64_t bytes) {
+  bool terminal = ::isatty(STDERR_FILENO) != 0;
+  size_t step = terminal ? 1 : std::max<size_t>(1, total / 10);
+  if (done % step != 0 && done != total) return;
+  std::fprintf(
+      stderr,
+      "%sconverted %zu of %zu tensors, %.1f MB%s",
+      terminal ? "\r" : "",
+      done,
+      total,
+      megabytes(bytes),
+      terminal && done != total ? "" : "\n");
+}
+
+std::string packing_text(std::pair<int, int> packing) {
+  auto [bits, group_size] = packing;
+  auto text = std::to_string(bits) + " bits";
+  return group_size ? text + ", groups of " + std::to_string(group_size) : text;
+}
+
+void print_table(const ConvertSummary& summary, const std::string& to) {
+  std::printf("%-26s %8s %14s %12s\n", "packing", "tensors", "parameters", "MB");
+  auto line = [](const std::string& name, const ConvertSummary::Row& row) {
+    std::printf(
+        "%-26s %8d %14lld %12.1f\n",
+        name.c_str(),
+        row.tensors,
+        static_cast<long long>(row.parameters),
+        megabytes(row.bytes));
+  };
+  for (const auto& [packing, row] : summary.rows) line(packing_text(packing), row);
+  line("total", summary.total());
+  std::printf("wrote %s\n", to.c_str());
+}
+
+void print_json(const ConvertSummary& summary, const std::string& to) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const auto& [packing, row] : summary.rows) {
+    rows.push_back(
+        {{"bits", packing.first},
+         {"group_size", packing.second},
+         {"tensors", row.tensors},
+         {"parameters", row.parameters},
+         {"bytes", row.bytes}});
+  }
+  std::printf("%s\n", nlohmann::json{{"path", to}, {"packings", rows}}.dump().c_str());
+}
+
+void run(const ConvertArguments& arguments) {
+  auto summary = convert_model(options_of(arguments), show_progress);
+  if (arguments.json) return print_json(summary, arguments.to);
+  print_table(summary, arguments.to);
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app) {
+  auto arguments = std::make_shared<ConvertArguments>();
+  auto& a = *arguments;
+  auto* command = app.add_subcommand(
+      "convert", "Hugging Face directory or GGUF file to an MLX model directory");
+  command->add_option("--from", a.from, "model directory or .gguf file")->required();
+  command->add_option("--to", a.to, "model directory to write")->required();
+  auto* quantize =
+      command->add_flag("-q,--quantize", a.quantize, "pack linears and the embedding");
+  command->add_option("--q-bits", a.bits, "bits of a packed weight")
+      ->check(CLI::IsMember({4, 8}))
+      ->capture_default_str()
+      ->needs(quantize);
+  command->add_option("--q-group-size", a.group_size, "weights that share a scale")
+      ->check(CLI::IsMember({32, 64, 128}))
+      ->capture_default_str()
+      ->needs(quantize);
+  command->add_option("--dtype", a.dtype, "type of floats (default: the source's)")
+      ->check(CLI::IsMember({"float16", "bfloat16", "float32"}));
+  command->add_flag("--force", a.force, "replace a model that --to holds");
+  command->add_flag("--json", a.json, "print the summary as one JSON object");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace pupil

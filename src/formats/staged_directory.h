@@ -1,0 +1,34 @@
+// A directory that appears complete or not at all.
+
+#pragma once
+
+#include <string>
+
+namespace pupil {
+
+/// What a `StagedDirectory` may do with a target that exists and is not empty.
+enum class Existing { refuse, replace_model };
+
+/// Work goes to a new temporary directory beside `target`; `commit` puts it in place,
+/// and without it the destructor removes what was written.
+class StagedDirectory {
+ public:
+  /// Throws std::invalid_argument "[write] target: ..." if `target` exists and is not
+  /// an empty directory, unless it holds a model (config.json and safetensors files)
+  /// and `existing` is replace_model; std::runtime_error if nothing can be written
+  /// there.
+  StagedDirectory(std::string target, Existing existing);
+  ~StagedDirectory();
+  StagedDirectory(const StagedDirectory&) = delete;
+  StagedDirectory& operator=(const StagedDirectory&) = delete;
+
+  const std::string& path() const { return staging_; }
+
+  /// Flushes the names and renames. An old model is moved aside first and removed last.
+  void commit();
+
+ private:
+  std::string target_, staging_;
+};
+
+}  // namespace pupil

@@ -1,0 +1,48 @@
+// Hugging Face directories and GGUF files to MLX model directories, as mlx-lm lays them
+// out: `pupil convert`.
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "formats/staged_directory.h"
+#include "nn/parameters.h"
+
+namespace pupil {
+
+struct ConvertOptions {
+  std::string from;                      // a Hugging Face directory or a .gguf file
+  std::string to;                        // the new model directory
+  std::optional<Quantization> quantize;  // of linears and the embedding; none: as is
+  std::optional<mx::Dtype> dtype;        // of floats; none: the source's
+  Existing existing = Existing::refuse;
+};
+
+/// What was written, by packing: keys are {bits, group_size}, dense tensors have group
+/// size 0. A quantised matrix counts as one tensor.
+struct ConvertSummary {
+  struct Row {
+    int tensors = 0;
+    int64_t parameters = 0;
+    int64_t bytes = 0;
+  };
+  std::map<std::pair<int, int>, Row> rows;
+  Row total() const;
+};
+
+/// Told before each tensor: how many of how many are done, and the bytes written.
+using ConvertProgress = std::function<void(size_t done, size_t total, int64_t bytes)>;
+
+/// Converts and puts the directory in place at once, when it is complete. Every
+/// tensor's shape is checked against the configuration before anything is written.
+/// Without `quantize`, a quantised GGUF file keeps its packing, weight by weight.
+/// Throws std::invalid_argument for a source that is wrong, std::runtime_error when it
+/// cannot write; then nothing is left behind.
+ConvertSummary convert_model(
+    const ConvertOptions& options, const ConvertProgress& progress);
+
+}  // namespace pupil

@@ -1,0 +1,175 @@
+// A GGUF file of the Llama or Qwen2 family, as a source for conversion.
+
+#include <array>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/quote.h"
+#include "formats/gguf.h"
+#include "formats/gguf_blocks.h"
+#include "models/gguf_config.h"
+#include "models/model_source.h"
+#include "text/gguf_tokenizer.h"
+
+namespace pupil {
+namespace {
+
+constexpr int kGroup = 32;
+
+using Names = std::pair<std::string_view, std::string_view>;
+
+constexpr std::array kTopNames = {
+    Names{"token_embd", "model.embed_tokens"},
+    Names{"output_norm", "model.norm"},
+    Names{"output", "lm_head"}};
+
+constexpr std::array kLayerNames = {
+    Names{"attn_norm", "input_layernorm"},
+    Names{"ffn_norm", "post_attention_layernorm"},
+    Names{"attn_q", "self_attn.q_proj"},
+    Names{"attn_k", "self_attn.k_proj"},
+    Names{"attn_v", "self_attn.v_proj"},
+    Names{"attn_output", "self_attn.o_proj"},
+    Names{"ffn_gate", "mlp.gate_proj"},
+    Names{"ffn_up", "mlp.up_proj"},
+    Names{"ffn_down", "mlp.down_proj"}};
+
+template <size_t N>
+std::optional<std::string> look_up(
+    const std::array<Names, N>& names, std::string_view name) {
+  for (auto [gguf, huggingface] : names) {
+    if (gguf == name) return std::string(huggingface);
+  }
+  return std::nullopt;
+}
+
+// "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; nothing for a name
+// that is not in the tables.
+std::optional<std::string> huggingface_name(std::string_view name) {
+  size_t dot = name.rfind('.');
+  if (dot == name.npos) return std::nullopt;
+  auto module = name.substr(0, dot);
+  std::string suffix(name.substr(dot));
+  if (suffix != ".weight" && suffix != ".bias") return std::nullopt;
+  if (!module.starts_with("blk.")) {
+    auto found = look_up(kTopNames, module);
+    return found ? std::optional(*found + suffix) : std::nullopt;
+  }
+  module.remove_prefix(4);
+  size_t end = module.find('.');
+  if (end == module.npos || end == 0 || end > 4) return std::nullopt;
+  auto number = std::string(module.substr(0, end));
+  if (number.find_first_not_of("0123456789") != number.npos) return std::nullopt;
+  auto found = look_up(kLayerNames, module.substr(end + 1));
+  return found ? std::optional("model.layers." + number + "." + *found + suffix)
+               : std::nullopt;
+}
+
+mx::Shape shape_of(const GgufTensor& tensor) {
+  return mx::Shape(tensor.shape.begin(), tensor.shape.end());
+}
+
+// An array that owns a copy of the T's at `bytes`.
+template <class T>
+mx::array array_of(const void* bytes, const mx::Shape& shape) {
+  return mx::array(static_cast<const T*>(bytes), shape, mx::TypeToDtype<T>());
+}
+
+QuantizedWeight quantized_array(
+    const GgufTensor& tensor, std::span<const std::byte> bytes) {
+  auto blocks = affine_blocks(tensor.type, bytes);
+  auto shape = shape_of(tensor);
+  auto packed = shape, groups = shape;
+  packed.back() = packed.back() / 32 * blocks.bits;
+  groups.back() /= kGroup;
+  return {
+      array_of<uint32_t>(blocks.packed.data(), packed),
+      array_of<mx::float16_t>(blocks.scales.data(), groups),
+      array_of<mx::float16_t>(blocks.biases.data(), groups),
+      kGroup,
+      blocks.bits};
+}
+
+mx::array dense_array(const GgufTensor& tensor, std::span<const std::byte> bytes) {
+  auto shape = shape_of(tensor);
+  if (tensor.type == GgufType::f32) return array_of<float>(bytes.data(), shape);
+  if (tensor.type == GgufType::f16) return array_of<mx::float16_t>(bytes.data(), shape);
+  return array_of<mx::bfloat16_t>(bytes.data(), shape);
+}
+
+mx::Dtype dtype_of(GgufType type) {
+  if (type == GgufType::f32) return mx::float32;
+  return type == GgufType::bf16 ? mx::bfloat16 : mx::float16;
+}
+
+// The type of most matrices, in which small float32 tensors are kept where that is
+// exact.
+mx::Dtype main_dtype(const GgufFile& file) {
+  std::array<int, 3> counts{};
+  for (const auto& tensor : file.tensors()) {
+    if (tensor.shape.size() < 2) continue;
+    auto dtype = dtype_of(tensor.type);
+    ++counts[dtype == mx::float16 ? 0 : dtype == mx::bfloat16 ? 1 : 2];
+  }
+  constexpr std::array kDtypes = {mx::float16, mx::bfloat16, mx::float32};
+  return kDtypes[std::max_element(counts.begin(), counts.end()) - counts.begin()];
+}
+
+mx::array narrowed_if_exact(const mx::array& values, mx::Dtype dtype) {
+  auto narrow = mx::astype(values, dtype);
+  return mx::array_equal(mx::astype(narrow, mx::float32), values).item<bool>() ? narrow
+                                                                               : values;
+}
+
+SourceArray load(
+    const GgufFile& file, const GgufTensor& tensor, int heads, mx::Dtype main) {
+  auto bytes = file.read(tensor);
+  if (heads > 0) bytes = unpermuted_rows(bytes, tensor.shape.front(), heads);
+  if (is_quantized(tensor.type)) {
+    try {
+      return quantized_array(tensor, bytes);
+    } catch (const std::invalid_argument& error) {
+      file.fail("tensor " + in_quotes(tensor.name) + ": " + error.what());
+    }
+  }
+  auto dense = dense_array(tensor, bytes);
+  bool is_vector = tensor.shape.size() == 1 && tensor.type == GgufType::f32;
+  return is_vector ? narrowed_if_exact(dense, main) : dense;
+}
+
+// Heads of the rows that are permuted in the file; 0: none.
+int permuted_heads(std::string_view name, const DecoderConfig& config, bool permuted) {
+  if (!permuted) return 0;
+  if (name.find(".q_proj.") != name.npos) return config.num_heads;
+  if (name.find(".k_proj.") != name.npos) return config.num_kv_heads;
+  return 0;
+}
+
+}  // namespace
+
+ModelSource open_gguf_source(const std::string& path) {
+  auto file = std::make_shared<GgufFile>(path);
+  ModelSource source{gguf_model_config(*file), {}, gguf_tokenizer_files(*file)};
+  source.files["generation_config.json"] = gguf_generation_config(*file).dump(2) + "\n";
+  auto decoder = parse_model_config(source.config, path).decoder;
+  bool permuted = gguf_rows_are_permuted(*file);
+  auto main = main_dtype(*file);
+  source.config["torch_dtype"] = main == mx::float16    ? "float16"
+                                 : main == mx::bfloat16 ? "bfloat16"
+                                                        : "float32";
+  for (const auto& tensor : file->tensors()) {
+    if (tensor.name == "rope_freqs.weight") continue;  // in the configuration
+    auto name = huggingface_name(tensor.name);
+    if (!name)
+      file->fail("tensor " + in_quotes(tensor.name) + " has no place in this model");
+    int heads = permuted_heads(*name, decoder, permuted);
+    source.tensors.push_back({*name, shape_of(tensor), [file, &tensor, heads, main] {
+                                return load(*file, tensor, heads, main);
+                              }});
+  }
+  return source;
+}
+
+}  // namespace pupil

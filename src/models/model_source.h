@@ -1,0 +1,43 @@
+// What a conversion reads from: a configuration, tokenizer files and tensors under
+// Hugging Face names, whatever the format on disk.
+
+#pragma once
+
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "models/model_config.h"
+#include "ops/linear.h"
+
+namespace pupil {
+
+using SourceArray = std::variant<mx::array, QuantizedWeight>;
+
+struct SourceTensor {
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
+  mx::Shape shape;   // of the weights, however they are packed
+  std::function<SourceArray()> load;
+};
+
+struct ModelSource {
+  nlohmann::json config;  // Hugging Face's config.json, without "quantization"
+  std::vector<SourceTensor> tensors;
+  std::map<std::string, std::string> files;  // text by name: tokenizer and generation
+};
+
+/// Throws std::invalid_argument naming the file and what is wrong with it.
+ModelSource open_huggingface_source(const std::string& dir);
+ModelSource open_gguf_source(const std::string& path);
+
+/// Throws std::invalid_argument "[convert] SOURCE: ..." unless `tensors` are exactly
+/// those of a model of `config`, each with its shape.
+void check_tensors(
+    const std::vector<SourceTensor>& tensors,
+    const DecoderConfig& config,
+    const std::string& source);
+
+}  // namespace pupil
