@@ -211,6 +211,13 @@ TEST_F(LoadConfig, OverridesWinOverTheFileInOrder) {
   EXPECT_EQ(config.lora.rank, 4);
 }
 
+TEST_F(LoadConfig, TheShippedConfigsLoad) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(PUPIL_SOURCE_DIR "/configs")) {
+    EXPECT_NO_THROW(load_config(entry.path().string(), {})) << entry.path();
+  }
+}
+
 TEST_F(LoadConfig, AWrongOverrideIsAUsageError) {
   EXPECT_EQ(
       override_error({"--rollout.topp=1"}),

@@ -1,0 +1,54 @@
+# Everything from a bare machine: each target sets up what it needs first.
+#
+#   make demo                 build, fetch a student, train it, show before and after
+#   make build                build/release/pupil
+#   make test                 every test that ends in minutes
+#   make test-long            the rest: sanitizers over everything, long runs
+#   make lint                 form, layers, sizes, clang-tidy
+#   make format               clang-format over the tree
+#   make docs                 docs/config.md from the code
+#   make install PREFIX=...   the program and MLX's libraries (default /usr/local)
+#   make clean                removes build/
+
+PREFIX ?= /usr/local
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+CTEST = ctest --output-on-failure --no-tests=error --parallel $(JOBS)
+
+.PHONY: build demo test test-asan test-long lint format docs install clean
+
+build:
+	@scripts/build.sh release pupil
+
+demo: build
+	@scripts/demo.sh
+
+test:
+	@scripts/build.sh release
+	@$(CTEST) --test-dir build/release --label-exclude long
+
+test-asan:
+	@scripts/build.sh asan
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude 'long|executable'
+
+test-long:
+	@scripts/build.sh release
+	@scripts/build.sh asan
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan
+	@$(CTEST) --test-dir build/release --label-regex long
+
+lint:
+	@scripts/setup.sh
+	@scripts/lint.sh
+
+format:
+	@scripts/setup.sh
+	@git ls-files '*.cpp' '*.h' | xargs .venv/bin/clang-format -i
+
+docs: build
+	@build/release/pupil init --markdown > docs/config.md
+
+install: build
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean:
+	@rm -rf build
