@@ -92,7 +92,8 @@ Format float_format(const mx::array& x, const char* where) {
   if (x.dtype() == mx::float16) return Format::f16;
   if (x.dtype() == mx::bfloat16) return Format::bf16;
   std::ostringstream message;
-  message << "[" << where << "] expected float32, float16 or bfloat16, got " << x.dtype();
+  message << "[" << where << "] expected float32, float16 or bfloat16, got "
+          << x.dtype();
   throw std::invalid_argument(message.str());
 }
 

@@ -129,13 +129,5 @@ void multiply_tile(const Gemm& g, const Tile& t) {
   }
 }
 
-template <class V>
-void gemm_tile(const Gemm& g, const Tile& t) {
-  if (t.m1 - t.m0 <= V::kWideRows)
-    multiply_tile<V, V::kWideVecs, V::kWideRows>(g, t);
-  else
-    multiply_tile<V, V::kNarrowVecs, V::kNarrowRows>(g, t);
-}
-
 }  // namespace
 }  // namespace pupil::cpu

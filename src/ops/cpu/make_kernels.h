@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/cpu/convert_kernel.h"
-#include "ops/cpu/gemm_kernel.h"
+#include "ops/cpu/few_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
 
 namespace pupil::cpu {

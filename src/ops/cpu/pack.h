@@ -136,6 +136,14 @@ void unpack_unit(
 
 constexpr int kMaxUnits = 16;  // a panel's kc is at most 32 * kMaxUnits
 
+// The same part of the rows that come next. They lie behind each other, so that nearly
+// every cache line is named once.
+template <class V, int kVecs>
+void prefetch_next_panel(const uint32_t* rows, int64_t stride) {
+  for (int i = 0; i < kVecs * V::kLanes; ++i)
+    V::prefetch(rows + (kVecs * V::kLanes + i) * stride);
+}
+
 // Quantised W [N, K], with the groups along K.
 template <class V, int kBits, class S>
 void pack_codes_transposed(const MatrixB& b, const Panel& p) {
@@ -147,6 +155,7 @@ void pack_codes_transposed(const MatrixB& b, const Panel& p) {
     load_scales<V, S>(b, b.scales, p.n0 + c, first, groups, scales);
     load_scales<V, S>(b, b.biases, p.n0 + c, first, groups, biases);
     const uint32_t* rows = typed<uint32_t>(b.data) + (p.n0 + c) * b.row_stride;
+    prefetch_next_panel<V, 1>(rows + p.k0 * kBits / 32, b.row_stride);
     for (int64_t k = 0; k < p.kc; k += 32) {
       int64_t g = (p.k0 + k) / b.group_size - first;
       unpack_unit<V, kBits>(

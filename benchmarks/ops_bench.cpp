@@ -1,0 +1,148 @@
+// Speed of the ops beside the machine's limits. On a shared machine take the best of
+// several short runs: --benchmark_min_time=0.05 --benchmark_repetitions=9
+// --benchmark_report_aggregates_only (the `min` row)
+// --benchmark_enable_random_interleaving.
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/cpu/thread_pool.h"
+#include "ops/linear.h"
+
+namespace pupil {
+namespace {
+
+using benchmark::Counter;
+
+double best_of(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
+
+// Copies of a weight, so that each call reads memory as a whole model does.
+std::vector<QuantizedWeight> weights(int in, int out, int bits, size_t total_bytes) {
+  std::vector<QuantizedWeight> copies;
+  size_t bytes = static_cast<size_t>(in) * out * bits / 8;
+  for (size_t i = 0; i * bytes < total_bytes; ++i) {
+    auto w = mx::random::normal({out, in}, mx::float32, 0.0f, 0.1f, mx::random::key(i));
+    auto q = mx::quantize(w, 32, bits);
+    QuantizedWeight copy{
+        q[0], mx::astype(q[1], mx::float16), mx::astype(q[2], mx::float16), 32, bits};
+    mx::eval(copy.packed, copy.scales, copy.biases);
+    copies.push_back(copy);
+  }
+  return copies;
+}
+
+void report(benchmark::State& state, double flops, double bytes) {
+  auto per_second = Counter::kIsIterationInvariantRate;
+  state.counters["GFLOPS"] = Counter(flops / 1e9, per_second);
+  state.counters["GB/s"] = Counter(bytes / 1e9, per_second);
+}
+
+// One call of the op over each copy, in one graph.
+void quantized(benchmark::State& state, bool backward) {
+  int in = static_cast<int>(state.range(0)), out = static_cast<int>(state.range(1));
+  int bits = static_cast<int>(state.range(2)), rows = static_cast<int>(state.range(3));
+  auto copies = weights(in, out, bits, rows <= 8 ? 64 << 20 : 1 << 20);
+  auto x = mx::random::normal({rows, in});
+  auto dy = mx::random::normal({rows, out});
+  mx::eval(x, dy);
+  for (auto _ : state) {
+    std::vector<mx::array> results;
+    for (auto& w : copies) {
+      auto f = [&](const std::vector<mx::array>& v) {
+        return std::vector{quantized_linear(v[0], w)};
+      };
+      results.push_back(backward ? mx::vjp(f, {x}, {dy}).second[0] : f({x})[0]);
+    }
+    mx::eval(results);
+  }
+  double calls = static_cast<double>(copies.size());
+  double weight_bytes = calls * in * out * (bits / 8.0 + 4.0 / 32);
+  report(state, 2.0 * calls * rows * in * out, weight_bytes);
+}
+
+void linear_forward(benchmark::State& state) {
+  quantized(state, false);
+}
+void linear_backward(benchmark::State& state) {
+  quantized(state, true);
+}
+
+void shapes(benchmark::internal::Benchmark* b) {
+  for (int rows : {1, 2, 4, 8, 32, 128, 512}) {
+    b->Args({576, 1536, 4, rows});
+    b->Args({1536, 576, 4, rows});
+    if (rows <= 128) b->Args({576, 49152, 8, rows});
+  }
+}
+
+BENCHMARK(linear_forward)
+    ->Apply(shapes)
+    ->ComputeStatistics("min", best_of)
+    ->UseRealTime();
+BENCHMARK(linear_backward)
+    ->Apply(shapes)
+    ->ComputeStatistics("min", best_of)
+    ->UseRealTime();
+
+void matmul(benchmark::State& state) {
+  int n = static_cast<int>(state.range(0));
+  auto a = mx::random::normal({n, n}), b = mx::random::normal({n, n});
+  mx::eval(a, b);
+  for (auto _ : state) mx::eval(mx::matmul(a, b));
+  report(state, 2.0 * n * n * n, 0);
+}
+BENCHMARK(matmul)
+    ->Arg(128)
+    ->Arg(512)
+    ->Arg(1024)
+    ->ComputeStatistics("min", best_of)
+    ->UseRealTime();
+
+// Limits of this machine: independent multiply-adds in registers (here of AVX2, as far
+// as the compiler may use it), and a sum over memory.
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast")))
+#endif
+float
+multiply_adds(int steps) {
+  using Lanes = float __attribute__((vector_size(32)));
+  constexpr int kChains = 12;
+  Lanes acc[kChains] = {}, a = Lanes{} + 0.999f, b = Lanes{} + 0.001f;
+  for (int i = 0; i < steps; ++i)
+    for (auto& lane : acc) lane = lane * a + b;
+  float sum = 0;
+  for (auto& lane : acc) sum += lane[0];
+  return sum;
+}
+
+void peak_flops(benchmark::State& state) {
+  constexpr int kSteps = 20000, kTiles = 8;
+  std::vector<float> sink(kTiles);
+  for (auto _ : state)
+    cpu::parallel_for(kTiles, [&](int tile) { sink[tile] += multiply_adds(kSteps); });
+  report(state, 2.0 * 8 * 12 * kSteps * kTiles, 0);
+}
+BENCHMARK(peak_flops)->ComputeStatistics("min", best_of)->UseRealTime();
+
+void read_bandwidth(benchmark::State& state) {
+  std::vector<uint64_t> data((256 << 20) / 8, 1);
+  constexpr int kTiles = 64;
+  std::vector<uint64_t> sums(kTiles);
+  size_t part = data.size() / kTiles;
+  for (auto _ : state)
+    cpu::parallel_for(kTiles, [&](int tile) {
+      uint64_t sum = 0;
+      for (size_t i = tile * part; i < (tile + 1) * part; ++i) sum += data[i];
+      sums[tile] = sum;
+    });
+  benchmark::DoNotOptimize(sums.data());
+  report(state, 0, static_cast<double>(data.size()) * 8);
+}
+BENCHMARK(read_bandwidth)->ComputeStatistics("min", best_of)->UseRealTime();
+
+}  // namespace
+}  // namespace pupil
