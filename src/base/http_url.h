@@ -1,0 +1,21 @@
+// The addresses that we send keys to: checked once, before anything is sent.
+
+#pragma once
+
+#include <string>
+
+namespace pupil {
+
+struct HttpUrl {
+  std::string text;       // normalised
+  std::string host;       // lower case, as in the address
+  bool loopback = false;  // localhost, 127.0.0.0/8 or ::1
+};
+
+/// Reads `base`, adds `path` to its path and keeps its query. Throws
+/// std::invalid_argument, in the name of `key`, unless it is https, or http to a
+/// loopback address, without user, password or fragment.
+HttpUrl checked_url(
+    const std::string& key, const std::string& base, const std::string& path);
+
+}  // namespace pupil

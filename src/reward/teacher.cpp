@@ -1,0 +1,163 @@
+#include "reward/teacher.h"
+
+#include <algorithm>
+
+#include "reward/chat_text.h"
+#include "reward/judge.h"
+
+namespace pupil {
+
+namespace {
+
+ClientOptions client_options(
+    const TeacherConfig& config, const TeacherOptions& options) {
+  ClientOptions out;
+  out.max_concurrency = config.max_concurrency;
+  out.retry = options.retry.value_or(RetryPolicy{.max_retries = config.max_retries});
+  return out;
+}
+
+[[noreturn]] void stop(const ChatEndpoint& endpoint, const ChatReply& reply) {
+  if (reply.outcome == ChatOutcome::out_of_quota) {
+    throw TeacherOutOfQuota(
+        "[teacher] no quota or credit is left: " + reply.error +
+        "; add some and resume: what was answered is in the cache");
+  }
+  std::string key = endpoint.key.empty() ? "no key was sent, see teacher.api_key_env"
+                                         : "check the key in " + endpoint.key_env;
+  throw TeacherRefused(
+      "[teacher] the server accepts no requests: " + reply.error + "; " + key +
+      ", teacher.model and teacher.base_url");
+}
+
+void stop_if_final(
+    const ChatEndpoint& endpoint, const std::vector<ChatReply>& replies) {
+  for (const auto& reply : replies) {
+    if (is_final(reply.outcome)) stop(endpoint, reply);
+  }
+}
+
+std::optional<std::string> check_judgement(const ChatReply& reply) {
+  if (reply.outcome == ChatOutcome::length) return "cut off at teacher.max_tokens";
+  Judgement judgement = read_judgement(reply.text);
+  if (judgement.score) return std::nullopt;
+  return judgement.reason;
+}
+
+Score score_of(const ChatReply& reply) {
+  if (reply.outcome != ChatOutcome::ok)
+    return {std::nullopt, "teacher: " + reply.error};
+  Judgement judgement = read_judgement(reply.text);
+  return {judgement.score, judgement.reason};
+}
+
+WrittenAnswer written(const ChatReply& reply) {
+  WrittenAnswer answer;
+  bool cut = reply.outcome == ChatOutcome::length;
+  if (cut) answer.finish = FinishReason::length;
+  if (cut || reply.outcome == ChatOutcome::ok) {
+    answer.text = reply.text;
+  } else {
+    answer.reason = "teacher: " + reply.error;
+  }
+  return answer;
+}
+
+// A chat API takes system text apart from the turns.
+ChatRequest writing_request(
+    const std::vector<Message>& prompt, double temperature, int max_tokens) {
+  ChatRequest request;
+  request.temperature = temperature;
+  request.max_tokens = max_tokens;
+  for (const auto& message : prompt) {
+    if (message.role == "system") {
+      request.system += (request.system.empty() ? "" : "\n\n") + message.content;
+    } else {
+      request.messages.push_back(message);
+    }
+  }
+  return request;
+}
+
+}  // namespace
+
+Teacher::Teacher(const TeacherConfig& config, const TeacherOptions& options)
+    : config_(config),
+      answers_(
+          chat_endpoint(config, options.environment),
+          client_options(config, options),
+          cache_path(config.cache, options.environment)) {}
+
+void Teacher::check() {
+  Task task;
+  task.prompt =
+      "Write a Python function add(a, b) that returns the sum of two numbers.";
+  task.entry_point = "add";
+  Completion completion;
+  completion.text = "```python\ndef add(a, b):\n    return a + b\n```";
+  Sample sample{&task, &completion};
+  Score score = judge(std::span(&sample, 1)).front();
+  if (!score.value) {
+    throw std::runtime_error(
+        "[teacher] cannot grade a known program: " + score.reason +
+        "; check teacher.model, teacher.base_url and teacher.max_tokens");
+  }
+}
+
+std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
+  std::vector<Score> scores(samples.size());
+  std::vector<Question> questions;
+  std::vector<size_t> places;  // the sample of each question
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const Task& task = *samples[i].task;
+    const std::string& answer = samples[i].completion->text;
+    if (auto why = degenerate(answer, task.language)) {
+      scores[i] = {0.0, *why};
+      ++local_zeros_;
+      continue;
+    }
+    ChatRequest request =
+        judge_request(task, answer, config_.temperature, config_.max_tokens);
+    questions.push_back({std::move(request), {kRubricVersion, kParserVersion}});
+    places.push_back(i);
+  }
+  auto replies = answers_.get(questions, check_judgement);
+  stop_if_final(answers_.endpoint(), replies);
+  for (size_t q = 0; q < replies.size(); ++q) scores[places[q]] = score_of(replies[q]);
+  return scores;
+}
+
+std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
+    std::span<const std::vector<Message>> prompts,
+    int n,
+    double temperature,
+    int max_tokens) {
+  std::vector<Question> questions;
+  for (const auto& prompt : prompts) {
+    for (int64_t k = 0; k < n; ++k) {
+      questions.push_back(
+          {writing_request(prompt, temperature, max_tokens), {"", "", k}});
+    }
+  }
+  auto replies = answers_.get(questions, [](const ChatReply&) { return std::nullopt; });
+  stop_if_final(answers_.endpoint(), replies);
+  std::vector<std::vector<WrittenAnswer>> out(prompts.size());
+  for (size_t i = 0; i < replies.size(); ++i) {
+    out[i / static_cast<size_t>(n)].push_back(written(replies[i]));
+  }
+  return out;
+}
+
+TeacherStats Teacher::stats() const {
+  TeacherStats stats = answers_.stats();
+  stats.local_zeros = local_zeros_;
+  return stats;
+}
+
+RewardFn teacher_reward(std::shared_ptr<Teacher> teacher) {
+  return [teacher = std::move(teacher)](std::span<const Sample> samples) {
+    return teacher->judge(samples);
+  };
+}
+
+}  // namespace pupil

@@ -1,0 +1,82 @@
+// AI feedback: a large model behind a chat API that grades the student's answers, or
+// writes answers itself. docs/teacher.md says how to configure one.
+//
+// Trouble with one question is an unscored sample or a missing answer, never a number.
+// Only what no later question can mend stops the run, by the two errors below.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "data/types.h"
+#include "reward/teacher_answers.h"
+#include "reward/teacher_config.h"
+
+namespace pupil {
+
+/// The server accepts nothing from us: wrong key, model or address (401, 403, 404).
+struct TeacherRefused : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// No money or quota is left (402, or a 429 that says so). The run can be resumed.
+struct TeacherOutOfQuota : Stopped {
+  using Stopped::Stopped;
+};
+
+/// What the program passes in from outside.
+struct TeacherOptions {
+  Environment environment = process_environment;
+  std::optional<RetryPolicy> retry;  // default: the providers' own, config.max_retries
+};
+
+/// One answer that the teacher wrote, or why there is none.
+struct WrittenAnswer {
+  std::optional<std::string> text;
+  FinishReason finish = FinishReason::stop;
+  std::string reason;  // empty where there is a text
+};
+
+/// Owns the connections and the cache. Safe to use from many threads.
+class Teacher {
+ public:
+  /// Throws std::invalid_argument for a configuration that cannot work, a missing key
+  /// among it, and std::runtime_error for a cache that cannot be opened. Sends nothing.
+  explicit Teacher(const TeacherConfig& config, const TeacherOptions& options = {});
+
+  /// Grades one known program, so that a run with a teacher that does not answer, or
+  /// answers nonsense, ends before it began. Throws std::runtime_error, TeacherRefused
+  /// or TeacherOutOfQuota. Its answer is cached as any other.
+  void check();
+
+  /// Grades answers by the rubric of judge.h; element i is for sample i. Throws
+  /// TeacherRefused or TeacherOutOfQuota.
+  std::vector<Score> judge(std::span<const Sample> samples);
+
+  /// Writes `n` answers to each chat: [prompts][n]. Answer k of a chat is cached as its
+  /// sample k. An answer that was cut off at `max_tokens` has finish `length`. Throws
+  /// as `judge` does.
+  std::vector<std::vector<WrittenAnswer>> write_answers(
+      std::span<const std::vector<Message>> prompts,
+      int n,
+      double temperature,
+      int max_tokens);
+
+  TeacherStats stats() const;
+
+ private:
+  TeacherConfig config_;
+  TeacherAnswers answers_;
+  std::atomic<int64_t> local_zeros_ = 0;
+};
+
+/// `teacher` as a reward function.
+RewardFn teacher_reward(std::shared_ptr<Teacher> teacher);
+
+}  // namespace pupil
