@@ -134,6 +134,13 @@ void FloatOutput::finish() {
   });
 }
 
+std::vector<mx::array> CpuPrimitive::weak_copies(const std::vector<mx::array>& arrays) {
+  std::vector<mx::array> copies;
+  copies.reserve(arrays.size());
+  for (const auto& a : arrays) copies.push_back(mx::array::unsafe_weak_copy(a));
+  return copies;
+}
+
 void CpuPrimitive::eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) {
   throw std::runtime_error(std::string("[") + name() + "] runs on the CPU only");
 }

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <utility>
+#include <vector>
 
+#include "mlx/backend/cpu/encoder.h"
 #include "mlx/mlx.h"
 #include "mlx/primitives.h"
 #include "ops/cpu/kernel_table.h"
@@ -56,6 +59,24 @@ class CpuPrimitive : public mx::Primitive {
  public:
   using mx::Primitive::Primitive;
   void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override;
+
+ protected:
+  /// Allocates the outputs and queues body(inputs, outputs) on the stream.
+  template <class Body>
+  void dispatch(
+      const std::vector<mx::array>& inputs,
+      std::vector<mx::array>& outputs,
+      Body body) {
+    for (auto& out : outputs) allocate(out);
+    auto task = [in = weak_copies(inputs), out = weak_copies(outputs), body]() mutable {
+      body(in, out);
+    };
+    mx::cpu::get_command_encoder(stream()).dispatch(std::move(task));
+  }
+
+ private:
+  // References that do not hold the graph; MLX keeps the buffers until the task ran.
+  static std::vector<mx::array> weak_copies(const std::vector<mx::array>& arrays);
 };
 
 }  // namespace pupil::cpu

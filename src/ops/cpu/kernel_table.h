@@ -51,6 +51,29 @@ struct KernelTable {
   /// n float32 from 16-bit or float32 values, and back.
   void (*widen)(const void* from, Format format, float* to, int64_t n);
   void (*narrow)(const float* from, Format format, void* to, int64_t n);
+  void (*swiglu)(const float* gate, const float* up, float* out, int64_t n);
+  void (*swiglu_vjp)(
+      const float* gate,
+      const float* up,
+      const float* dy,
+      float* dgate,
+      float* dup,
+      int64_t n);
+  void (*rms_norm)(
+      const float* x,
+      const float* weight,
+      float eps,
+      float* out,
+      int64_t rows,
+      int64_t width);
+  void (*rms_norm_vjp)(
+      const float* x,
+      const float* weight,
+      const float* dy,
+      float eps,
+      float* dx,
+      int64_t rows,
+      int64_t width);
 };
 
 /// Null where the program was built for another processor family.

@@ -3,15 +3,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "mlx/backend/cpu/encoder.h"
 #include "ops/cpu/gemm.h"
 
 namespace pupil::cpu {
 namespace {
-
-mx::array weak(const mx::array& x) {
-  return mx::array::unsafe_weak_copy(x);
-}
 
 mx::Shape with_last(mx::Shape shape, int last) {
   shape.back() = last;
@@ -50,14 +45,9 @@ class DenseProduct : public CpuPrimitive {
 
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    allocate(outputs[0]);
-    auto task = [x = weak(inputs[0]),
-                 w = weak(inputs[1]),
-                 out = weak(outputs[0]),
-                 transposed = transposed_]() mutable {
-      product(x, dense_b(w, transposed), out);
-    };
-    mx::cpu::get_command_encoder(stream()).dispatch(std::move(task));
+    dispatch(inputs, outputs, [transposed = transposed_](const auto& in, auto& out) {
+      product(in[0], dense_b(in[1], transposed), out[0]);
+    });
   }
 
   std::vector<mx::array> vjp(
@@ -94,43 +84,41 @@ class DenseProduct : public CpuPrimitive {
   }
 };
 
-MatrixB quantized_b(
-    const std::vector<mx::array>& weight, int group_size, int bits, bool transposed) {
+struct Settings {
+  int group_size, bits;
+  bool transposed;
+};
+
+bool operator==(const Settings& a, const Settings& b) {
+  return a.group_size == b.group_size && a.bits == b.bits &&
+         a.transposed == b.transposed;
+}
+
+// inputs: x, packed, scales, biases
+MatrixB quantized_b(const std::vector<mx::array>& inputs, const Settings& settings) {
   MatrixB b{};
-  b.data = weight[0].data<char>();
-  b.format = bits == 4 ? Format::q4 : Format::q8;
-  b.transposed = transposed;
-  b.row_stride = weight[0].shape(1);
-  b.scales = weight[1].data<char>();
-  b.biases = weight[2].data<char>();
-  b.scale_format = float_format(weight[1], "quantized_linear");
-  b.group_size = group_size;
-  b.groups_per_row = weight[1].shape(1);
+  b.data = inputs[1].data<char>();
+  b.format = settings.bits == 4 ? Format::q4 : Format::q8;
+  b.transposed = settings.transposed;
+  b.row_stride = inputs[1].shape(1);
+  b.scales = inputs[2].data<char>();
+  b.biases = inputs[3].data<char>();
+  b.scale_format = float_format(inputs[2], "quantized_linear");
+  b.group_size = settings.group_size;
+  b.groups_per_row = inputs[2].shape(1);
   return b;
 }
 
 class QuantizedProduct : public CpuPrimitive {
  public:
-  QuantizedProduct(mx::Stream stream, int group_size, int bits, bool transposed)
-      : CpuPrimitive(stream),
-        group_size_(group_size),
-        bits_(bits),
-        transposed_(transposed) {}
+  QuantizedProduct(mx::Stream stream, const Settings& settings)
+      : CpuPrimitive(stream), settings_(settings) {}
 
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    allocate(outputs[0]);
-    std::vector<mx::array> weight;
-    for (int i = 1; i < 4; ++i) weight.push_back(weak(inputs[i]));
-    auto task = [settings = Settings{group_size_, bits_, transposed_},
-                 x = weak(inputs[0]),
-                 weight = std::move(weight),
-                 out = weak(outputs[0])]() mutable {
-      auto b =
-          quantized_b(weight, settings.group_size, settings.bits, settings.transposed);
-      product(x, b, out);
-    };
-    mx::cpu::get_command_encoder(stream()).dispatch(std::move(task));
+    dispatch(inputs, outputs, [settings = settings_](const auto& in, auto& out) {
+      product(in[0], quantized_b(in, settings), out[0]);
+    });
   }
 
   std::vector<mx::array> vjp(
@@ -141,24 +129,18 @@ class QuantizedProduct : public CpuPrimitive {
     for (int i : argnums)
       if (i != 0)
         throw std::invalid_argument("[quantized_linear] its weight has no gradient");
-    QuantizedWeight weight{primals[1], primals[2], primals[3], group_size_, bits_};
-    return {quantized_product(cotangents[0], weight, !transposed_)};
+    auto [group_size, bits, transposed] = settings_;
+    QuantizedWeight weight{primals[1], primals[2], primals[3], group_size, bits};
+    return {quantized_product(cotangents[0], weight, !transposed)};
   }
 
   const char* name() const override { return "QuantizedProduct"; }
   bool is_equivalent(const mx::Primitive& other) const override {
-    auto& o = static_cast<const QuantizedProduct&>(other);
-    return o.group_size_ == group_size_ && o.bits_ == bits_ &&
-           o.transposed_ == transposed_;
+    return static_cast<const QuantizedProduct&>(other).settings_ == settings_;
   }
 
  private:
-  struct Settings {
-    int group_size, bits;
-    bool transposed;
-  };
-  int group_size_, bits_;
-  bool transposed_;
+  Settings settings_;
 };
 
 }  // namespace
@@ -179,7 +161,7 @@ mx::array quantized_product(
       with_last(x.shape(), columns),
       x.dtype(),
       std::make_shared<QuantizedProduct>(
-          current_stream(), w.group_size, w.bits, transposed),
+          current_stream(), Settings{w.group_size, w.bits, transposed}),
       {x, in_row_order(w.packed), in_row_order(w.scales), in_row_order(w.biases)});
 }
 

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "ops/cpu/activation_kernel.h"
 #include "ops/cpu/convert_kernel.h"
 #include "ops/cpu/few_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
@@ -20,6 +21,10 @@ const KernelTable* make_kernels() {
       .gemm_tile = gemm_tile<V>,
       .widen = widen<V>,
       .narrow = narrow<V>,
+      .swiglu = swiglu_rows<V>,
+      .swiglu_vjp = swiglu_vjp_rows<V>,
+      .rms_norm = rms_norm_rows<V>,
+      .rms_norm_vjp = rms_norm_vjp_rows<V>,
   };
   return &kTable;
 }
