@@ -1,0 +1,63 @@
+// Checkpoints: folders `step-000020` that exist whole or not at all.
+//
+//   adapters.safetensors    the trained arrays, in mlx-lm's layout
+//   adapter_config.json     what mlx-lm needs to know about them
+//   optimizer.safetensors   AdamW's moments: m.<path> and v.<path>
+//   state.json              step, optimizer step and the trainer's own state
+//   manifest.json           size and SHA-256 of each file above
+//
+// A folder is written under a temporary name, synced, and renamed; what a crash leaves
+// behind is swept away by the next run.
+
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/learner.h"
+
+namespace pupil {
+
+/// What a run needs to go on as if it had not stopped.
+struct TrainState {
+  int step = 0;                          // optimizer steps done
+  std::vector<mx::array> params;         // in the order of the learner's paths
+  std::vector<mx::array> first, second;  // AdamW's moments, the same order
+  int optimizer_step = 0;
+  nlohmann::json trainer;  // counters of the trainer; see Trainer
+};
+
+using WarnFn = std::function<void(const std::string&)>;
+
+/// The folders of checkpoints in one run directory. One thread.
+class CheckpointStore {
+ public:
+  /// `adapter_config` is the text of adapter_config.json. Creates the folder and
+  /// removes temporary folders of processes that are gone.
+  CheckpointStore(std::filesystem::path folder, std::string adapter_config);
+
+  /// Writes step-<step>, then deletes all but the newest `keep`. Throws
+  /// std::runtime_error (a full disk, say); then nothing that was there is changed and
+  /// nothing half-written stays.
+  void save(const Learner& learner, int step, const nlohmann::json& trainer, int keep);
+
+  /// The newest checkpoint whose manifest holds and whose arrays fit `learner`; older
+  /// ones are tried in turn, each failure passed to `warn`. None: there is none at all.
+  /// Throws std::runtime_error if there are some and none can be used.
+  std::optional<TrainState> load(const Learner& learner, const WarnFn& warn) const;
+
+  /// Folder of the newest checkpoint; empty if there is none.
+  std::filesystem::path newest() const;
+
+ private:
+  std::vector<std::filesystem::path> newest_first() const;
+
+  std::filesystem::path folder_;
+  std::string adapter_config_;
+};
+
+}  // namespace pupil

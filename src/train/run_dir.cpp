@@ -1,0 +1,134 @@
+#include "train/run_dir.h"
+
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <stdexcept>
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path prepared(const fs::path& path, bool resume) {
+  bool has_run = fs::exists(path / "config.yaml");
+  if (has_run && !resume) {
+    throw std::invalid_argument(
+        "[run] " + path.string() +
+        " holds a run already; go on with --resume, or choose another "
+        "--logging.run_dir");
+  }
+  if (!has_run && resume) {
+    throw std::invalid_argument(
+        "[run] " + path.string() + " holds no run to resume (no config.yaml)");
+  }
+  std::error_code error;
+  fs::create_directories(path / "adapters", error);
+  if (error) {
+    throw std::runtime_error(
+        "[run] cannot create " + path.string() + ": " + error.message());
+  }
+  return path;
+}
+
+std::string clock_text() {
+  char text[32];
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &parts);
+  return text;
+}
+
+// The row's step; -1 for a line that is no row.
+int step_of(const std::string& line) {
+  auto row = nlohmann::json::parse(line, nullptr, false);
+  if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) {
+    return -1;
+  }
+  return row["step"].get<int>();
+}
+
+}  // namespace
+
+void truncate_rows(const fs::path& path, int step) {
+  std::ifstream in(path, std::ios::binary);
+  uintmax_t keep = 0;
+  for (std::string line; std::getline(in, line);) {
+    bool torn = in.eof();  // no newline at its end
+    int row = step_of(line);
+    if (torn || row < 0 || row > step) break;
+    keep += line.size() + 1;
+  }
+  in.close();
+  if (fs::exists(path)) fs::resize_file(path, keep);
+}
+
+RunDir::RunDir(fs::path path, bool resume, const std::string& adapter_config)
+    : path_(prepared(path, resume)),
+      lock_(path_ / ".lock"),
+      checkpoints_(path_ / "checkpoints", adapter_config),
+      log_(path_ / "log.txt"),
+      metrics_(path_ / "metrics.jsonl"),
+      rollouts_(path_ / "rollouts.jsonl") {}
+
+void RunDir::print(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+  log_.append(clock_text() + line + "\n");
+}
+
+void RunDir::warn(const std::string& line) {
+  std::fprintf(stderr, "pupil: warning: %s\n", line.c_str());
+  log_.append(clock_text() + "warning: " + line + "\n");
+}
+
+void RunDir::add_metrics(const nlohmann::ordered_json& row) {
+  metrics_.append(
+      row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void RunDir::add_rollouts(std::span<const nlohmann::ordered_json> rows) {
+  std::string lines;
+  for (const auto& row : rows) {
+    lines += row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  }
+  rollouts_.append(lines);
+}
+
+void RunDir::write(const std::string& name, std::string_view content) {
+  write_file_atomically(path_ / name, content);
+}
+
+void RunDir::save(
+    const Learner& learner, int step, const nlohmann::json& trainer, int keep) {
+  // The rows of the steps before must not be newer than the checkpoint on disk.
+  metrics_.sync();
+  rollouts_.sync();
+  checkpoints_.save(learner, step, trainer, keep);
+  publish(checkpoints_.newest());
+}
+
+// File by file: the weights are replaced whole, and adapter_config.json never changes.
+void RunDir::publish(const fs::path& checkpoint) {
+  for (const char* name : {"adapter_config.json", "adapters.safetensors"}) {
+    write_file_atomically(
+        path_ / "adapters" / name, read_file(checkpoint / name, 1ull << 34));
+  }
+}
+
+std::optional<TrainState> RunDir::load(const Learner& learner) {
+  auto state = checkpoints_.load(learner, [&](const std::string& line) { warn(line); });
+  for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
+    truncate_rows(path_ / name, state ? state->step : -1);
+  }
+  return state;
+}
+
+std::string RunDir::last_checkpoint() const {
+  auto newest = checkpoints_.newest();
+  return newest.empty() ? "none" : newest.string();
+}
+
+}  // namespace pupil

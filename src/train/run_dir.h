@@ -1,0 +1,62 @@
+// A run's directory: its only output, and all that a resumed run reads.
+
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/file.h"
+#include "train/checkpoint.h"
+
+namespace pupil {
+
+/// Owns the directory: a lock keeps a second run out for as long as it lives. One
+/// thread.
+class RunDir {
+ public:
+  /// Creates what is missing. `adapter_config` is the text of adapter_config.json.
+  /// Throws std::invalid_argument if there is a run in it already and `resume` is
+  /// false, or none and it is true; std::runtime_error if another run holds it.
+  RunDir(std::filesystem::path path, bool resume, const std::string& adapter_config);
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// A line on stdout and in log.txt; `warn`: on stderr, and marked.
+  void print(const std::string& line);
+  void warn(const std::string& line);
+
+  /// One row of metrics.jsonl; rows of rollouts.jsonl. A row has its "step".
+  void add_metrics(const nlohmann::ordered_json& row);
+  void add_rollouts(std::span<const nlohmann::ordered_json> rows);
+
+  /// Replaces a file of the directory.
+  void write(const std::string& name, std::string_view content);
+
+  /// Saves a checkpoint and publishes its adapter in adapters/. Throws
+  /// std::runtime_error, and then the ones before are as they were.
+  void save(const Learner& learner, int step, const nlohmann::json& trainer, int keep);
+
+  /// The newest usable checkpoint, and metrics and rollouts cut back to its step.
+  /// Without any checkpoint: none, and both are emptied.
+  std::optional<TrainState> load(const Learner& learner);
+
+  /// For messages: the newest checkpoint's folder, or "none".
+  std::string last_checkpoint() const;
+
+ private:
+  void publish(const std::filesystem::path& checkpoint);
+
+  std::filesystem::path path_;
+  FileLock lock_;
+  CheckpointStore checkpoints_;
+  AppendFile log_, metrics_, rollouts_;
+};
+
+/// Cuts a JSON Lines file before its first row past `step`, or that is no JSON object
+/// with a "step".
+void truncate_rows(const std::filesystem::path& path, int step);
+
+}  // namespace pupil

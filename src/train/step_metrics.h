@@ -1,0 +1,48 @@
+// What a step was like, under TRL's metric names, as one row of metrics.jsonl.
+
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "algo/policy_metrics.h"
+#include "data/types.h"
+#include "train/train_config.h"
+
+namespace pupil {
+
+struct PhaseSeconds {
+  double generate = 0, score = 0, update = 0;
+  double total() const { return generate + score + update; }
+};
+
+/// Everything that is reported about one optimizer step.
+struct StepRecord {
+  int step = 0;  // from 1
+  std::vector<RolloutGroup> groups;
+  std::vector<std::string> reward_names;
+  double loss = 0;
+  double grad_norm = 0;
+  double learning_rate = 0;
+  bool skipped = false;  // nothing to learn from: no update
+  bool with_kl = false;
+  PolicyMetrics policy;
+  std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
+  int64_t num_tokens = 0;  // prompts and completions since the run began
+  PhaseSeconds seconds;
+};
+
+/// TRL's names; besides them `unscored` (rollouts without a reward),
+/// `rewards/<name>/unscored`, `skipped`, `time/*` in seconds and `speed/*` in tokens a
+/// second. A mean over nothing is null.
+nlohmann::ordered_json metrics_row(const StepRecord& record);
+
+/// One row of rollouts.jsonl for each rollout.
+std::vector<nlohmann::ordered_json> rollout_rows(const StepRecord& record);
+
+/// The line printed for a step. `eta_s`: time left, in seconds.
+std::string step_line(const StepRecord& record, int max_steps, double eta_s);
+
+}  // namespace pupil

@@ -1,0 +1,220 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "train/loss_settings.h"
+#include "train/schedule.h"
+
+namespace pupil {
+
+namespace {
+
+constexpr int kMaxFailedSaves = 3;
+
+class Stopwatch {
+ public:
+  /// Seconds since construction or the last call.
+  double lap() {
+    auto now = std::chrono::steady_clock::now();
+    double seconds = std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+void set_advantages(std::vector<RolloutGroup>& groups, ScaleRewards scale) {
+  std::vector<GroupRewards> rewards;
+  for (const auto& group : groups) {
+    auto& row = rewards.emplace_back();
+    for (const auto& rollout : group.rollouts) row.push_back(rollout.reward);
+  }
+  auto advantages = advantages_of(rewards, scale);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (size_t i = 0; i < advantages[g].size(); ++i) {
+      groups[g].rollouts[i].advantage = advantages[g][i];
+    }
+  }
+}
+
+int64_t tokens_of(std::span<const RolloutGroup> groups) {
+  size_t tokens = 0;
+  for (const auto& group : groups) {
+    for (const auto& rollout : group.rollouts) {
+      tokens += group.prompt.tokens.size() + rollout.completion.tokens.size();
+    }
+  }
+  return static_cast<int64_t>(tokens);
+}
+
+// A table like the groups', of "unknown".
+std::vector<std::vector<float>> unknown(std::span<const RolloutGroup> groups) {
+  std::vector<std::vector<float>> table;
+  for (const auto& group : groups) table.emplace_back(group.rollouts.size(), NAN);
+  return table;
+}
+
+}  // namespace
+
+Trainer::Trainer(
+    Learner& learner,
+    const Stages& stages,
+    RunDir& run,
+    const TrainerConfig& config,
+    TrainerHooks hooks)
+    : learner_(learner),
+      stages_(stages),
+      run_(run),
+      config_(config),
+      hooks_(std::move(hooks)),
+      scale_(scale_rewards(config.train)) {}
+
+void Trainer::resume() {
+  auto state = run_.load(learner_);
+  if (!state) return;
+  learner_.restore(
+      std::move(state->params),
+      std::move(state->first),
+      std::move(state->second),
+      state->optimizer_step);
+  step_ = saved_step_ = state->step;
+  num_tokens_ = state->trainer.at("num_tokens").get<int64_t>();
+  seconds_ = state->trainer.at("seconds").get<double>();
+  run_.print("resumed at step " + std::to_string(step_));
+}
+
+void Trainer::run() {
+  const auto& train = config_.train;
+  while (step_ < train.max_steps) {
+    auto record = sample_round();
+    set_advantages(record.groups, scale_);
+    auto batches = pack(record.groups, config_.batch);
+    for (int i = 0; i < train.num_iterations && step_ < train.max_steps; ++i) {
+      update(record, batches, i == 0);
+      report(record, i == 0);
+      record.seconds = {};
+    }
+    save_if_due();
+    stop_if_asked();
+  }
+  if (saved_step_ != step_) save();
+}
+
+StepRecord Trainer::sample_round() {
+  StepRecord record;
+  record.reward_names = stages_.reward_names;
+  record.with_kl = config_.train.beta.value() != 0;
+  Stopwatch watch;
+  record.groups = stages_.draw(step_ / config_.train.num_iterations);
+  stages_.generate(record.groups, config_.num_generations);
+  record.seconds.generate = watch.lap();
+  stages_.score(record.groups);
+  record.seconds.score = watch.lap();
+  record.logp_differences = unknown(record.groups);
+  num_tokens_ += tokens_of(record.groups);
+  return record;
+}
+
+void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool first) {
+  const auto& train = config_.train;
+  Stopwatch watch;
+  record.learning_rate = train.learning_rate * schedule_factor(
+                                                   schedule_of(train.lr_scheduler_type),
+                                                   step_,
+                                                   train.warmup_steps,
+                                                   train.max_steps);
+  record.skipped = batches.empty();
+  record.loss = record.grad_norm = 0;
+  record.policy = {};
+  try {
+    forward_backward(record, batches, first);
+    if (!record.skipped) record.grad_norm = learner_.optim_step(record.learning_rate);
+  } catch (const NotFinite& error) {
+    fail(error.what());
+  }
+  record.seconds.update = watch.lap();
+  record.num_tokens = num_tokens_;
+  record.step = ++step_;
+  ++steps_here_;
+  seconds_ += record.seconds.total();
+  seconds_here_ += record.seconds.total();
+}
+
+void Trainer::forward_backward(
+    StepRecord& record, std::vector<Microbatch>& batches, bool first) {
+  auto totals = totals_of(record.groups, config_.batch);
+  for (auto& batch : batches) {
+    auto result = learner_.forward_backward(batch, totals);
+    record.loss += result.loss;
+    record.policy += result.metrics;
+    for (size_t i = 0; first && i < batch.rows.size(); ++i) {
+      record.logp_differences[batch.group][batch.rows[i]] = result.logp_differences[i];
+    }
+  }
+  // Later iterations differ from the sampler on purpose.
+  if (first) check_agreement(record.policy);
+}
+
+void Trainer::check_agreement(const PolicyMetrics& metrics) {
+  double mean = metrics.mean_logp_difference(),
+         bound = config_.train.max_logp_difference;
+  if (mean <= bound) return;  // false for NaN
+  learner_.clear_gradient();
+  fail(
+      "trainer and sampler disagree by " + std::to_string(mean) +
+      " nats a token on average, allowed are " + std::to_string(bound) +
+      " (train.max_logp_difference)");
+}
+
+void Trainer::fail(const std::string& what) const {
+  throw std::runtime_error(
+      "[train] step " + std::to_string(step_ + 1) + ": " + what +
+      "; the weights were not changed; last checkpoint: " + run_.last_checkpoint());
+}
+
+void Trainer::report(const StepRecord& record, bool first) {
+  auto row = metrics_row(record);
+  run_.add_metrics(row);
+  if (hooks_.on_metrics) hooks_.on_metrics(row);
+  if (config_.logging.log_completions && first) run_.add_rollouts(rollout_rows(record));
+  int max_steps = config_.train.max_steps;
+  double eta_s = seconds_here_ / steps_here_ * (max_steps - step_);
+  bool due = step_ % config_.logging.logging_steps == 0 || step_ == max_steps;
+  if (due) run_.print(step_line(record, max_steps, eta_s));
+  int eval_steps = config_.train.eval_steps;
+  bool evaluate = eval_steps > 0 && step_ % eval_steps == 0 && step_ < max_steps;
+  if (evaluate && hooks_.evaluate) hooks_.evaluate(step_);
+}
+
+void Trainer::save_if_due() {
+  int every = config_.train.save_steps;
+  if (step_ / every == saved_step_ / every) return;
+  try {
+    save();
+    num_failed_saves_ = 0;
+  } catch (const std::exception& error) {
+    if (++num_failed_saves_ >= kMaxFailedSaves) throw;
+    run_.warn(error.what());
+  }
+}
+
+void Trainer::save() {
+  nlohmann::json state = {{"num_tokens", num_tokens_}, {"seconds", seconds_}};
+  run_.save(learner_, step_, state, config_.train.save_total_limit);
+  saved_step_ = step_;
+}
+
+void Trainer::stop_if_asked() {
+  if (!hooks_.stop_requested || !hooks_.stop_requested()) return;
+  if (step_ >= config_.train.max_steps) return;  // done anyway
+  if (saved_step_ != step_) save();
+  throw Stopped(
+      "[train] stopped at step " + std::to_string(step_) + ", all saved; go on with " +
+      "--resume " + run_.path().string());
+}
+
+}  // namespace pupil

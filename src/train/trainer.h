@@ -1,0 +1,83 @@
+// The training loop.
+
+#pragma once
+
+#include <functional>
+
+#include "algo/advantage.h"
+#include "train/learner.h"
+#include "train/run_dir.h"
+#include "train/stages.h"
+#include "train/step_metrics.h"
+
+namespace pupil {
+
+struct TrainerConfig {
+  TrainConfig train;  // resolved: every loss setting is there
+  LoggingConfig logging;
+  BatchConfig batch;
+  int num_generations = 8;
+};
+
+/// Called with each step's row of metrics.jsonl, an evaluation's included.
+using MetricsFn = std::function<void(const nlohmann::ordered_json& row)>;
+
+/// What the app hangs on the loop; each may be empty.
+struct TrainerHooks {
+  std::function<void(int step)> evaluate;  // every `eval_steps` steps
+  MetricsFn on_metrics;
+  std::function<bool()> stop_requested;  // asked between steps
+};
+
+/// Trains until `max_steps` optimizer steps are done. A round of samples serves
+/// `num_iterations` of them, and checkpoints are written between rounds only. One
+/// thread. Everything it is given must outlive it.
+class Trainer {
+ public:
+  Trainer(
+      Learner& learner,
+      const Stages& stages,
+      RunDir& run,
+      const TrainerConfig& config,
+      TrainerHooks hooks = {});
+
+  /// Goes on from the run directory's newest checkpoint, if there is one.
+  void resume();
+
+  /// Runs the loop; saves at its end. Throws Stopped, with everything saved, when
+  /// `stop_requested` says so; std::runtime_error if a loss or gradient is not finite
+  /// or sampler and trainer disagree by more than `max_logp_difference`: then the
+  /// weights are those of the step before.
+  void run();
+
+  int step() const { return step_; }
+  double seconds() const { return seconds_; }
+
+ private:
+  StepRecord sample_round();
+  void update(StepRecord& record, std::vector<Microbatch>& batches, bool first);
+  void forward_backward(
+      StepRecord& record, std::vector<Microbatch>& batches, bool first);
+  void check_agreement(const PolicyMetrics& metrics);
+  void report(const StepRecord& record, bool first);
+  void save_if_due();
+  void save();
+  void stop_if_asked();
+  [[noreturn]] void fail(const std::string& what) const;
+
+  Learner& learner_;
+  const Stages& stages_;
+  RunDir& run_;
+  TrainerConfig config_;
+  TrainerHooks hooks_;
+  ScaleRewards scale_;
+  int step_ = 0;        // optimizer steps done
+  int saved_step_ = 0;  // the newest checkpoint's
+  int num_failed_saves_ = 0;
+  int64_t num_tokens_ = 0;
+  double seconds_ = 0;  // of all steps, those before a resume included
+  int steps_here_ = 0;  // since this process began
+  double seconds_here_ = 0;
+};
+
+}  // namespace pupil

@@ -1,0 +1,208 @@
+#include "train/run_dir.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <fstream>
+
+#include "support/temp_dir.h"
+#include "train/toy_run.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TempDir;
+using testing::toy_config;
+using testing::ToyRun;
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void spoil(const fs::path& path, std::streamoff at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(at);
+  char byte = static_cast<char>(file.get());
+  file.seekp(at);
+  file.put(static_cast<char>(byte ^ 1));
+}
+
+// While it lives, no file of this process can grow past `bytes`.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t bytes) : old_handler_(signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &old_);
+    rlimit limit{bytes, old_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~SmallDisk() {
+    setrlimit(RLIMIT_FSIZE, &old_);
+    signal(SIGXFSZ, old_handler_);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+ private:
+  rlimit old_;
+  void (*old_handler_)(int);
+};
+
+std::string complaint(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST(RunDir, HoldsWhatTheDesignSays) {
+  TempDir dir;
+  ToyRun run(toy_config(5));
+  run.run(dir.path());
+  EXPECT_EQ(
+      names_in(dir.path() / "checkpoints"),
+      (std::vector<std::string>{"step-000002", "step-000004", "step-000005"}));
+  EXPECT_EQ(
+      names_in(dir.path() / "checkpoints" / "step-000005"),
+      (std::vector<std::string>{
+          "adapter_config.json",
+          "adapters.safetensors",
+          "manifest.json",
+          "optimizer.safetensors",
+          "state.json"}));
+  EXPECT_EQ(
+      read_file(dir.path() / "adapters" / "adapters.safetensors"),
+      read_file(dir.path() / "checkpoints" / "step-000005" / "adapters.safetensors"));
+  for (const char* name :
+       {"config.yaml", "metrics.jsonl", "rollouts.jsonl", "log.txt"}) {
+    EXPECT_TRUE(fs::is_regular_file(dir.path() / name)) << name;
+  }
+}
+
+TEST(RunDir, KeepsTheNewestCheckpoints) {
+  TempDir dir;
+  auto config = toy_config(8);
+  config.save_total_limit = 2;
+  ToyRun(config).run(dir.path());
+  EXPECT_EQ(
+      names_in(dir.path() / "checkpoints"),
+      (std::vector<std::string>{"step-000006", "step-000008"}));
+}
+
+TEST(RunDir, ACorruptCheckpointFallsBackToTheOneBefore) {
+  for (const char* name :
+       {"adapters.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+        "manifest.json"}) {
+    TempDir dir;
+    ToyRun(toy_config(4)).run(dir.path());
+    spoil(dir.path() / "checkpoints" / "step-000004" / name, 40);
+    ToyRun resumed(toy_config(4));
+    RunDir run(dir.path(), true, "{}\n");
+    auto state = run.load(*resumed.learner);
+    ASSERT_TRUE(state) << name;
+    EXPECT_EQ(state->step, 2) << name;
+  }
+}
+
+TEST(RunDir, NoUsableCheckpointIsAnError) {
+  TempDir dir;
+  ToyRun(toy_config(2)).run(dir.path());
+  fs::resize_file(
+      dir.path() / "checkpoints" / "step-000002" / "optimizer.safetensors", 30);
+  ToyRun resumed(toy_config(4));
+  EXPECT_NE(
+      complaint([&] { resumed.run(dir.path(), true); }).find("no checkpoint"),
+      std::string::npos);
+}
+
+TEST(RunDir, ResumingAnotherAdapterIsAnError) {
+  TempDir dir;
+  ToyRun(toy_config(2)).run(dir.path());
+  ToyRun other(toy_config(4));
+  other.model = testing::tiny_decoder();
+  attach_lora(other.model, {.rank = 8}, 1);
+  other.learner.emplace(other.model, LearnerConfig{});
+  EXPECT_NE(
+      complaint([&] { other.run(dir.path(), true); }).find("no checkpoint"),
+      std::string::npos);
+}
+
+TEST(RunDir, ASecondRunIsKeptOut) {
+  TempDir dir;
+  RunDir first(dir.path(), false, "{}\n");
+  pid_t child = fork();
+  if (child == 0) {
+    auto text = complaint([&] { RunDir second(dir.path(), false, "{}\n"); });
+    _exit(text.find("in use") != std::string::npos ? 7 : 0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(RunDir, AnOldRunIsNeverOverwritten) {
+  TempDir dir;
+  ToyRun(toy_config(1)).run(dir.path());
+  EXPECT_NE(
+      complaint([&] { ToyRun(toy_config(1)).run(dir.path()); }).find("--resume"),
+      std::string::npos);
+  TempDir empty;
+  EXPECT_NE(
+      complaint([&] { RunDir(empty.path() / "none", true, "{}\n"); }).find("no run"),
+      std::string::npos);
+}
+
+TEST(RunDir, WhatACrashLeftIsSweptAway) {
+  TempDir dir;
+  ToyRun(toy_config(2)).run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  fs::create_directories(folder / "step-000004.tmp.999999999");
+  fs::create_directories(folder / ("step-000004.tmp." + std::to_string(getppid())));
+  RunDir run(dir.path(), true, "{}\n");
+  EXPECT_FALSE(fs::exists(folder / "step-000004.tmp.999999999"));
+  EXPECT_TRUE(fs::exists(folder / ("step-000004.tmp." + std::to_string(getppid()))));
+}
+
+TEST(RunDir, AFullDiskTakesNothingAway) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  run.run(dir.path());
+  auto before = names_in(dir.path() / "checkpoints");
+  RunDir again(dir.path(), true, "{}\n");
+  std::string text;
+  {
+    SmallDisk limit(4096);
+    text = complaint([&] { again.save(*run.learner, 3, {}, 3); });
+  }
+  EXPECT_NE(text.find("was not written"), std::string::npos) << text;
+  EXPECT_EQ(names_in(dir.path() / "checkpoints"), before);
+}
+
+TEST(RunDir, RowsAreCutAtTheCheckpointsStep) {
+  TempDir dir;
+  auto path = dir.path() / "rows.jsonl";
+  std::string kept = "{\"step\":1}\n{\"step\":2}\n";
+  write_file_atomically(path, kept + "{\"step\":3}\n{\"st");
+  truncate_rows(path, 2);
+  EXPECT_EQ(read_file(path), kept);
+  write_file_atomically(path, kept + "{\"step\":2,\"to");
+  truncate_rows(path, 9);
+  EXPECT_EQ(read_file(path), kept);
+  truncate_rows(path, -1);
+  EXPECT_EQ(read_file(path), "");
+}
+
+}  // namespace pupil

@@ -1,0 +1,205 @@
+#include "train/trainer.h"
+
+#include <cmath>
+#include <fstream>
+
+#include "base/error.h"
+#include "support/temp_dir.h"
+#include "train/toy_run.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TempDir;
+using testing::toy_config;
+using testing::ToyRun;
+
+std::vector<nlohmann::json> rows_of(const fs::path& path) {
+  std::vector<nlohmann::json> rows;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);)
+    rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+// Metrics without the clock's.
+std::vector<nlohmann::json> timeless(std::vector<nlohmann::json> rows) {
+  for (auto& row : rows) {
+    for (const char* name :
+         {"step_time",
+          "time/generate",
+          "time/score",
+          "time/update",
+          "speed/generate",
+          "speed/update"}) {
+      row.erase(name);
+    }
+  }
+  return rows;
+}
+
+void expect_same_bits(const ToyRun& a, const ToyRun& b) {
+  const auto &x = *a.learner, &y = *b.learner;
+  for (size_t i = 0; i < x.params().size(); ++i) {
+    EXPECT_TRUE(mx::array_equal(x.params()[i], y.params()[i]).item<bool>());
+    EXPECT_TRUE(
+        mx::array_equal(
+            x.optimizer().second_moments()[i], y.optimizer().second_moments()[i])
+            .item<bool>());
+  }
+  EXPECT_EQ(x.optimizer().step(), y.optimizer().step());
+}
+
+// Asks to stop once `steps` steps are done.
+void stop_after(ToyRun& run, int steps) {
+  auto count = std::make_shared<int>(0);
+  run.hooks.on_metrics = [count](const nlohmann::ordered_json&) { ++*count; };
+  run.hooks.stop_requested = [count, steps] { return *count >= steps; };
+}
+
+double mean_reward(const std::vector<nlohmann::json>& rows, size_t first, size_t last) {
+  double sum = 0;
+  for (size_t i = first; i < last; ++i) sum += rows[i]["reward"].get<double>();
+  return sum / static_cast<double>(last - first);
+}
+
+}  // namespace
+
+TEST(Trainer, LearnsTheToyTask) {
+  for (const char* method : {"grpo", "dr_grpo", "dapo", "gspo"}) {
+    TempDir dir;
+    auto config = toy_config(30);
+    config.method = method;
+    ToyRun run(config);
+    run.run(dir.path());
+    auto rows = rows_of(dir.path() / "metrics.jsonl");
+    ASSERT_EQ(rows.size(), 30u);
+    EXPECT_GT(mean_reward(rows, 25, 30), mean_reward(rows, 0, 5) + 0.2) << method;
+    for (const auto& row : rows) {
+      EXPECT_LT(row["sampling/sampling_logp_difference/max"].get<double>(), 1e-4);
+    }
+  }
+}
+
+TEST(Trainer, AResumedRunEqualsAnUninterruptedOne) {
+  for (int iterations : {1, 2}) {
+    TempDir whole_dir, cut_dir;
+    auto config = toy_config(10);
+    config.num_iterations = iterations;
+    config.beta = 0.05;
+    config.lr_scheduler_type = "cosine";
+    config.warmup_steps = 2;
+    ToyRun whole(config);
+    whole.run(whole_dir.path());
+
+    ToyRun cut(config);
+    stop_after(cut, 4);
+    EXPECT_THROW(cut.run(cut_dir.path()), Stopped);
+    ToyRun resumed(config);
+    resumed.run(cut_dir.path(), true);
+    expect_same_bits(whole, resumed);
+    for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
+      EXPECT_EQ(
+          timeless(rows_of(whole_dir.path() / name)),
+          timeless(rows_of(cut_dir.path() / name)));
+    }
+  }
+}
+
+TEST(Trainer, AKilledRunGoesOnFromItsLastCheckpoint) {
+  TempDir whole_dir, cut_dir;
+  ToyRun whole(toy_config(7));
+  whole.run(whole_dir.path());
+  ToyRun killed(toy_config(7));
+  int rounds = 0;
+  auto generate = killed.stages.generate;
+  killed.stages.generate = [&](std::span<RolloutGroup> groups, int n) {
+    if (++rounds == 6) throw std::runtime_error("power cut");
+    generate(groups, n);
+  };
+  EXPECT_THROW(killed.run(cut_dir.path()), std::runtime_error);
+  ASSERT_EQ(
+      rows_of(cut_dir.path() / "metrics.jsonl").size(), 5u);  // checkpoint: step 4
+  ToyRun resumed(toy_config(7));
+  resumed.run(cut_dir.path(), true);
+  expect_same_bits(whole, resumed);
+  EXPECT_EQ(rows_of(cut_dir.path() / "metrics.jsonl").size(), 7u);
+}
+
+TEST(Trainer, AStepWithoutSignalIsSkippedAndReported) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  run.stages.score = [](std::span<RolloutGroup> groups) {
+    for (auto& group : groups) {
+      for (auto& rollout : group.rollouts) rollout.reward = 0.1;
+    }
+  };
+  auto before = run.learner->params();
+  run.run(dir.path());
+  for (size_t i = 0; i < before.size(); ++i) {
+    EXPECT_TRUE(mx::array_equal(before[i], run.learner->params()[i]).item<bool>());
+  }
+  auto rows = rows_of(dir.path() / "metrics.jsonl");
+  EXPECT_TRUE(rows[0]["skipped"].get<bool>());
+  EXPECT_EQ(rows[0]["frac_reward_zero_std"], 1.0);
+  EXPECT_EQ(run.learner->optimizer().step(), 0);
+}
+
+TEST(Trainer, UnscoredRolloutsAreCountedAndLeftOut) {
+  TempDir dir;
+  ToyRun run(toy_config(1));
+  run.stages.score = [](std::span<RolloutGroup> groups) {
+    testing::toy_score(groups);
+    groups[0].rollouts[0].reward.reset();
+    groups[0].rollouts[0].scores = {{std::nullopt, "the box did not start"}};
+  };
+  run.run(dir.path());
+  auto row = rows_of(dir.path() / "metrics.jsonl")[0];
+  EXPECT_EQ(row["unscored"], 1);
+  EXPECT_EQ(row["rewards/even/unscored"], 1);
+  auto rollout = rows_of(dir.path() / "rollouts.jsonl")[0];
+  EXPECT_TRUE(rollout["reward"].is_null());
+  EXPECT_TRUE(rollout["logp_difference"].is_null());
+  EXPECT_EQ(rollout["advantage"], 0.0);
+  EXPECT_EQ(rollout["reasons"]["even"], "the box did not start");
+}
+
+TEST(Trainer, ASamplerThatDisagreesStopsTheRun) {
+  TempDir dir;
+  ToyRun run(toy_config(3));
+  auto generate = run.stages.generate;
+  run.stages.generate = [&](std::span<RolloutGroup> groups, int n) {
+    generate(groups, n);
+    for (auto& logprob : groups[0].rollouts[0].completion.logprobs) logprob -= 5.0f;
+  };
+  try {
+    run.run(dir.path());
+    FAIL() << "the run went on";
+  } catch (const std::runtime_error& error) {
+    std::string text = error.what();
+    EXPECT_NE(text.find("step 1"), std::string::npos) << text;
+    EXPECT_NE(text.find("disagree"), std::string::npos) << text;
+  }
+  EXPECT_EQ(run.learner->optimizer().step(), 0);
+}
+
+TEST(Trainer, ABrokenNumberNamesTheStepAndTheCheckpoint) {
+  TempDir dir;
+  ToyRun run(toy_config(5));
+  run.stages.score = [steps = 0](std::span<RolloutGroup> groups) mutable {
+    testing::toy_score(groups);
+    if (++steps == 4) groups[0].rollouts[1].reward = NAN;
+  };
+  try {
+    run.run(dir.path());
+    FAIL() << "the run went on";
+  } catch (const std::runtime_error& error) {
+    std::string text = error.what();
+    EXPECT_NE(text.find("step 4: the loss is not finite"), std::string::npos) << text;
+    EXPECT_NE(text.find("step-000002"), std::string::npos) << text;
+  }
+}
+
+}  // namespace pupil
