@@ -31,10 +31,10 @@ Ratio ratio_of(std::string_view importance_sampling_level);
 struct PolicyLossConfig {
   Ratio ratio = Ratio::token;
   Aggregate aggregate = Aggregate::sequence_mean;
-  float epsilon = 0.2f;        // the clipped ratio stays above 1 - epsilon
-  float epsilon_high = 0.2f;   // and below 1 + epsilon_high
-  std::optional<float> delta;  // cap of the unclipped ratio (two-sided clipping)
-  float beta = 0.0f;           // weight of KL(policy || reference); 0 needs none
+  float epsilon = 0.2f;             // the clipped ratio stays above 1 - epsilon
+  float epsilon_high = 0.2f;        // and below 1 + epsilon_high
+  std::optional<float> delta = {};  // cap of the unclipped ratio (two-sided clipping)
+  float beta = 0.0f;                // weight of KL(policy || reference); 0 needs none
   bool use_bias_correction_kl = true;  // multiply the KL estimate by the ratio
 };
 

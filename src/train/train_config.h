@@ -24,6 +24,8 @@ struct TrainConfig {
   std::optional<double> beta;
   std::optional<double> epsilon;
   std::optional<double> epsilon_high;
+  std::optional<double> delta;
+  bool use_bias_correction_kl = true;
   std::optional<std::string> scale_rewards;
   int num_iterations = 1;
   bool mask_truncated_completions = false;
@@ -74,6 +76,13 @@ struct TrainConfig {
       self.epsilon_high,
       "the ratio is kept below 1 + epsilon_high",
       kNotNegative);
+    f("delta",
+      self.delta,
+      "cap of the unclipped ratio, above 1 + epsilon_high; default: none",
+      kPositive);
+    f("use_bias_correction_kl",
+      self.use_bias_correction_kl,
+      "multiply the KL estimate by the policy ratio");
     f("scale_rewards",
       self.scale_rewards,
       "divide advantages by the standard deviation of",

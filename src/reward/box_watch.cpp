@@ -1,0 +1,153 @@
+#include "reward/box_watch.h"
+
+#include <unistd.h>
+
+#ifdef __linux__
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+#else
+#include <libproc.h>
+#include <sys/resource.h>
+
+#include <vector>
+#endif
+
+namespace pupil {
+
+BoxWatch::BoxWatch(TreeLimits limits, bool by_session)
+    : limits_(limits), by_session_(by_session) {}
+
+#ifdef __linux__
+namespace {
+
+std::string read_proc(pid_t pid, const char* name) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/" + name);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The fields of /proc/PID/stat after the command's name: [0] is the state.
+std::vector<long long> stat_fields(pid_t pid) {
+  const std::string text = read_proc(pid, "stat");
+  const auto name_end = text.rfind(')');
+  if (name_end == std::string::npos || name_end + 4 > text.size()) return {};
+  std::istringstream numbers(text.substr(name_end + 4));
+  std::vector<long long> fields = {0};
+  for (long long value; numbers >> value;) fields.push_back(value);
+  return fields;
+}
+
+int64_t kib_of(const std::string& status, const char* key) {
+  const auto at = status.find(key);
+  if (at == std::string::npos) return 0;
+  return std::atoll(status.c_str() + at + std::strlen(key));
+}
+
+void add(pid_t pid, const std::vector<long long>& fields, TreeUsage& usage) {
+  if (fields.size() < 18) return;
+  const auto ticks = fields[11] + fields[12] + fields[13] + fields[14];
+  usage.cpu_s +=
+      static_cast<double>(ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  usage.tasks += static_cast<int>(fields[17]);
+  const std::string status = read_proc(pid, "status");
+  usage.memory_bytes += (kib_of(status, "RssAnon:") + kib_of(status, "RssShmem:"))
+                        << 10;
+}
+
+std::vector<pid_t> children_of(pid_t pid) {
+  std::vector<pid_t> children;
+  std::error_code gone;
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks, gone)) {
+    std::ifstream list(task.path() / "children");
+    for (pid_t child; list >> child;) children.push_back(child);
+  }
+  return children;
+}
+
+void add_descendants(pid_t root, TreeUsage& usage) {
+  add(root, stat_fields(root), usage);
+  for (const pid_t child : children_of(root)) add_descendants(child, usage);
+}
+
+void add_session(pid_t session, TreeUsage& usage) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const auto pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
+    if (pid <= 0) continue;
+    const auto fields = stat_fields(pid);
+    if (fields.size() > 3 && fields[3] == session) add(pid, fields, usage);
+  }
+}
+
+}  // namespace
+
+TreeUsage measure_tree(pid_t root, bool by_session) {
+  TreeUsage usage;
+  by_session ? add_session(root, usage) : add_descendants(root, usage);
+  return usage;
+}
+
+std::string BoxWatch::check(pid_t root) {
+  if (!inner_ && !by_session_) {
+    const auto children = children_of(root);
+    if (!children.empty()) {
+      inner_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, children[0], 0)));
+    }
+  }
+  last_ = measure_tree(root, by_session_);
+  if (last_.memory_bytes > limits_.memory_bytes) return kOverMemory;
+  if (last_.cpu_s > limits_.cpu_s) return kOverCpu;
+  return last_.tasks > limits_.tasks ? kOverTasks : "";
+}
+
+void BoxWatch::wait_until_empty() {
+  if (!inner_) return;
+  ::syscall(SYS_pidfd_send_signal, inner_.get(), SIGKILL, nullptr, 0);
+  pollfd ended{inner_.get(), POLLIN, 0};
+  ::poll(&ended, 1, 2000);
+}
+
+#else
+
+TreeUsage measure_tree(pid_t root, bool) {
+  TreeUsage usage;
+  std::vector<pid_t> group(1024);
+  const int bytes = ::proc_listpids(
+      PROC_PGRP_ONLY,
+      static_cast<uint32_t>(root),
+      group.data(),
+      static_cast<int>(group.size() * sizeof(pid_t)));
+  for (int i = 0; i < bytes / static_cast<int>(sizeof(pid_t)); ++i) {
+    rusage_info_v2 info{};
+    auto* buffer = reinterpret_cast<rusage_info_t*>(&info);
+    if (group[i] <= 0 || ::proc_pid_rusage(group[i], RUSAGE_INFO_V2, buffer) != 0) {
+      continue;
+    }
+    usage.memory_bytes += static_cast<int64_t>(info.ri_phys_footprint);
+    usage.cpu_s += static_cast<double>(info.ri_user_time + info.ri_system_time) * 1e-9;
+    ++usage.tasks;
+  }
+  return usage;
+}
+
+std::string BoxWatch::check(pid_t root) {
+  last_ = measure_tree(root, by_session_);
+  if (last_.memory_bytes > limits_.memory_bytes) return kOverMemory;
+  if (last_.cpu_s > limits_.cpu_s) return kOverCpu;
+  return last_.tasks > limits_.tasks ? kOverTasks : "";
+}
+
+void BoxWatch::wait_until_empty() {}
+
+#endif
+
+}  // namespace pupil

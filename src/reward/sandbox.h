@@ -1,0 +1,99 @@
+// Runs Python programs that nobody trusts. A box is one process tree that sees a Python
+// interpreter and an empty /tmp, nothing else: no network, no other files, no other
+// processes, no environment, no descriptors; it is held to wall-clock, CPU, memory,
+// process and output limits as a whole, and killed as a whole.
+//
+// Boundaries, in order of preference: bubblewrap (namespaces, a fresh root) with a
+// seccomp filter; Landlock with the same filter where user namespaces are forbidden;
+// Seatbelt on macOS. What is in force was tried at construction by a program that
+// attacks it.
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/process.h"
+#include "reward/sandbox_config.h"
+
+namespace pupil {
+
+enum class Boundary { bubblewrap, landlock, seatbelt, none };
+const char* name_of(Boundary boundary);
+
+/// A Python program and what it reads.
+struct Program {
+  std::string source;
+  std::string input;  // standard input
+};
+
+/// What happened when a program ran. Never thrown: failing is a box's normal work.
+struct ExecutionResult {
+  enum class Outcome {
+    ok,             // exit code 0
+    crashed,        // another exit code, or a signal
+    timed_out,      // the wall-clock or the CPU limit
+    out_of_memory,  // the memory or the process limit
+    output_limit,   // wrote more than it may
+    infra_error     // the box did not start: says nothing about the program
+  };
+  Outcome outcome = Outcome::infra_error;
+  int exit_code = -1;
+  int signal = 0;
+  std::string output;  // stdout and stderr, as they came; for infra_error the trouble
+  double wall_s = 0;
+  double cpu_s = 0;
+
+  std::string describe() const;  // "timed out after 10.0 s"
+};
+
+/// A box with a program in it: a `Child` to talk to, and its end. One thread at a time.
+class Box {
+ public:
+  ~Box();
+  Box(Box&&) noexcept;
+  Box& operator=(Box&&) noexcept;
+
+  Child& child() { return *child_; }
+  /// Whether the program was reached: takes the box's greeting off the output once it
+  /// came. Without it nothing that the box did says anything about the program.
+  bool started();
+  /// Kills what is left, waits until the box is empty, and tells how it went.
+  ExecutionResult finish();
+
+ private:
+  friend class Sandbox;
+  struct Lease;
+  Box(ProcessOptions options, std::unique_ptr<Lease> lease, std::string greeting);
+  std::unique_ptr<Lease> lease_;
+  std::unique_ptr<Child> child_;
+  std::string greeting_;
+  bool started_ = false;
+};
+
+/// The boundary of this machine, and boxes inside it. May be used from many threads; at
+/// most 64 boxes live at once, and one more waits.
+class Sandbox {
+ public:
+  /// Finds a boundary and tries it. Throws std::runtime_error when there is none that
+  /// holds, with what is missing, unless `config.unsafe`.
+  explicit Sandbox(const SandboxConfig& config);
+  ~Sandbox();
+
+  Boundary boundary() const;
+  /// One line: "bubblewrap + seccomp, uid 61184.., Python 3.11.2
+  /// (/usr/bin/python3.11)".
+  const std::string& description() const;
+  const SandboxConfig& config() const;
+
+  ExecutionResult run(const Program& program) const;
+
+  /// Starts a box without waiting for it. `keep_input_open`: more comes by Child::send.
+  Box start(const Program& program, bool keep_input_open = false) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pupil

@@ -1,0 +1,141 @@
+#include "train/batch.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "algo/advantage.h"
+
+namespace pupil {
+
+namespace {
+
+using Rows = std::vector<size_t>;
+
+size_t length_of(const RolloutGroup& group, size_t row) {
+  return group.rollouts[row].completion.tokens.size();
+}
+
+bool is_masked(const Rollout& rollout, const BatchConfig& config) {
+  return config.mask_truncated_completions &&
+         rollout.completion.finish == FinishReason::length;
+}
+
+bool teaches(const RolloutGroup& group) {
+  GroupRewards rewards;
+  for (const auto& rollout : group.rollouts) rewards.push_back(rollout.reward);
+  return has_spread(rewards);
+}
+
+// The rollouts to learn from, longest first, so that rows of a microbatch are alike.
+Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
+  Rows rows;
+  if (!teaches(group)) return rows;
+  for (size_t i = 0; i < group.rollouts.size(); ++i) {
+    const auto& rollout = group.rollouts[i];
+    bool empty = rollout.completion.tokens.empty();
+    if (rollout.reward && !empty && !is_masked(rollout, config)) rows.push_back(i);
+  }
+  std::stable_sort(rows.begin(), rows.end(), [&](size_t a, size_t b) {
+    return length_of(group, a) > length_of(group, b);
+  });
+  return rows;
+}
+
+// Cuts the rows where the next would exceed the token limit.
+std::vector<Rows> split(
+    const RolloutGroup& group, const Rows& rows, const BatchConfig& config) {
+  std::vector<Rows> parts;
+  size_t prompt = group.prompt.tokens.size(), limit = config.max_tokens;
+  for (size_t row : rows) {
+    bool fits =
+        !parts.empty() &&
+        prompt + (parts.back().size() + 1) * length_of(group, parts.back()[0]) <= limit;
+    if (!fits) parts.emplace_back();
+    parts.back().push_back(row);
+  }
+  return parts;
+}
+
+// The host side of a Microbatch, row after row.
+struct Table {
+  std::vector<int> completions, positions, slots;
+  std::vector<float> mask, sampler, advantages;
+  std::vector<uint8_t> likelihood;
+};
+
+void add_row(Table& table, const Rollout& rollout, size_t width) {
+  const auto& [tokens, logprobs, text, finish] = rollout.completion;
+  for (size_t t = 0; t < width; ++t) {
+    bool inside = t < tokens.size();
+    table.completions.push_back(inside ? tokens[t] : 0);
+    table.mask.push_back(inside ? 1.0f : 0.0f);
+    table.sampler.push_back(inside && t < logprobs.size() ? logprobs[t] : NAN);
+    table.slots.push_back(inside ? static_cast<int>(table.positions.size()) : -1);
+    if (inside) table.positions.push_back(static_cast<int>(table.mask.size() - 1));
+  }
+  table.likelihood.push_back(logprobs.empty());
+  table.advantages.push_back(static_cast<float>(rollout.advantage));
+}
+
+Microbatch to_arrays(Table table, const Prompt& prompt, int rows, int width) {
+  int count = static_cast<int>(table.positions.size());
+  for (int& slot : table.slots) slot = slot < 0 ? count : slot;
+  mx::Shape shape = {rows, width};
+  auto ints = [](const std::vector<int>& v, const mx::Shape& s) {
+    return mx::array(v.data(), s, mx::int32);
+  };
+  auto floats = [](const std::vector<float>& v, const mx::Shape& s) {
+    return mx::array(v.data(), s, mx::float32);
+  };
+  return {
+      ints(prompt.tokens, {static_cast<int>(prompt.tokens.size())}),
+      ints(table.completions, shape),
+      floats(table.mask, shape),
+      ints(table.positions, {count}),
+      ints(table.slots, shape),
+      floats(table.sampler, shape),
+      mx::astype(mx::array(table.likelihood.data(), {rows, 1}, mx::uint8), mx::bool_),
+      floats(table.advantages, {rows}),
+      std::nullopt,
+      std::nullopt,
+      0,
+      {}};
+}
+
+}  // namespace
+
+StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config) {
+  StepTotals totals;
+  totals.max_completion_length = config.max_completion_length;
+  for (const auto& group : groups) {
+    for (const auto& rollout : group.rollouts) {
+      if (!rollout.reward) continue;
+      totals.num_sequences += 1;
+      if (is_masked(rollout, config)) continue;
+      totals.num_tokens += static_cast<double>(rollout.completion.tokens.size());
+    }
+  }
+  return totals;
+}
+
+std::vector<Microbatch> pack(
+    std::span<const RolloutGroup> groups, const BatchConfig& config) {
+  std::vector<Microbatch> batches;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const auto& group = groups[g];
+    for (auto& rows : split(group, rows_to_train(group, config), config)) {
+      Table table;
+      size_t width = length_of(group, rows[0]);
+      for (size_t row : rows) add_row(table, group.rollouts[row], width);
+      int count = static_cast<int>(rows.size());
+      auto batch =
+          to_arrays(std::move(table), group.prompt, count, static_cast<int>(width));
+      batch.group = g;
+      batch.rows = std::move(rows);
+      batches.push_back(std::move(batch));
+    }
+  }
+  return batches;
+}
+
+}  // namespace pupil

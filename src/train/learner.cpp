@@ -1,0 +1,148 @@
+#include "train/learner.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "models/attend.h"
+#include "models/lora.h"
+#include "ops/token_logprobs.h"
+
+namespace pupil {
+
+namespace {
+
+// Values of the M tokens back in their places, 0 elsewhere. [M] -> [N, T]
+mx::array spread(const mx::array& values, const mx::array& slots) {
+  auto padded = mx::concatenate({values, mx::zeros({1}, values.dtype())}, 0);
+  return mx::take(padded, slots, 0);
+}
+
+mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs) {
+  auto now = mx::stop_gradient(logprobs);
+  if (!batch.old_logprobs) return now;
+  return mx::where(batch.likelihood, now, *batch.old_logprobs);
+}
+
+// Mean distance to the sampler of each row. [N]
+std::vector<float> row_differences(const Microbatch& batch, const mx::array& logprobs) {
+  auto known = mx::astype(mx::isfinite(batch.sampler_logprobs), mx::float32);
+  auto difference = mx::where(
+      mx::isfinite(batch.sampler_logprobs),
+      mx::abs(logprobs - batch.sampler_logprobs),
+      mx::array(0.0f));
+  auto mean = mx::sum(difference, 1) / mx::sum(known, 1);  // 0 / 0 is NaN: unknown
+  mean.eval();
+  return {mean.data<float>(), mean.data<float>() + mean.size()};
+}
+
+}  // namespace
+
+CompletionLogprobs completion_logprobs(
+    const Decoder& model, const Microbatch& batch, float temperature) {
+  auto hidden = completion_hidden(model, batch.prompt, batch.completions);  // [N, T, D]
+  auto flat = mx::reshape(hidden, {-1, hidden.shape(2)});
+  // The head runs on tokens of the loss only, never on padding.
+  auto wanted = mx::take(flat, batch.positions, 0);  // [M, D]
+  auto targets = mx::take(mx::reshape(batch.completions, {-1}), batch.positions, 0);
+  auto head = [&](const mx::array& h) { return model.head(h); };
+  auto [logprobs, entropy] = token_logprobs(wanted, targets, head, temperature);
+  return {spread(logprobs, batch.slots), spread(entropy, batch.slots)};
+}
+
+Learner::Learner(Decoder& model, const LearnerConfig& config)
+    : model_(model),
+      config_(config),
+      paths_(select_paths(model, is_lora)),
+      params_(select_parameters(model, is_lora)),
+      optimizer_(params_, config.optimizer) {
+  if (params_.empty()) {
+    throw std::invalid_argument("[learner] the model has no adapter to train");
+  }
+}
+
+// {loss, logprobs, entropy, ratio, kl}; only the first is differentiated.
+std::vector<mx::array> Learner::loss_and_parts(
+    const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
+  auto [logprobs, entropy] = completion_logprobs(model, batch, config_.temperature);
+  PolicyLossInputs in{
+      logprobs,
+      old_logprobs_of(batch, logprobs),
+      batch.ref_logprobs,
+      batch.advantages,
+      batch.mask};
+  auto loss = policy_loss(in, config_.loss, totals);
+  auto kl = loss.kl ? *loss.kl : mx::zeros_like(batch.mask);
+  return {loss.loss, logprobs, entropy, loss.ratio, kl};
+}
+
+void Learner::fill_reference(Microbatch& batch) const {
+  if (config_.loss.beta == 0 || batch.ref_logprobs) return;
+  auto reference = without_lora(model_);
+  batch.ref_logprobs =
+      completion_logprobs(reference, batch, config_.temperature).logprobs;
+  batch.ref_logprobs->eval();
+}
+
+MicrobatchResult Learner::forward_backward(
+    Microbatch& batch, const StepTotals& totals) {
+  fill_reference(batch);
+  auto run = [&](const std::vector<mx::array>& params) {
+    Decoder model = model_;  // copies handles, not tensors
+    assign_parameters(model, params, is_lora);
+    return loss_and_parts(model, batch, totals);
+  };
+  std::vector<int> argnums(params_.size());
+  std::iota(argnums.begin(), argnums.end(), 0);
+  std::function<std::vector<mx::array>(const std::vector<mx::array>&)> fn = run;
+  auto [parts, grads] = mx::value_and_grad(fn, argnums)(params_);
+  for (size_t i = 0; i < grads_.size(); ++i) grads[i] = grads_[i] + grads[i];
+  // One pass over the graph; its activations are free when it ends.
+  auto outputs = parts;
+  outputs.insert(outputs.end(), grads.begin(), grads.end());
+  mx::eval(outputs);
+
+  MicrobatchResult result;
+  result.loss = parts[0].item<float>();
+  if (!std::isfinite(result.loss)) throw NotFinite("the loss is not finite");
+  grads_ = std::move(grads);
+  PolicyLossInputs in{
+      parts[1], parts[1], batch.ref_logprobs, batch.advantages, batch.mask};
+  PolicyLoss loss{parts[0], parts[3], parts[4]};
+  result.metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
+  result.logp_differences = row_differences(batch, parts[1]);
+  if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];
+  return result;
+}
+
+float Learner::optim_step(double learning_rate) {
+  float norm = global_norm(grads_);
+  if (!std::isfinite(norm)) {
+    grads_.clear();
+    throw NotFinite("the gradient is not finite");
+  }
+  auto grads = clip_by_norm(std::move(grads_), norm, config_.max_grad_norm);
+  grads_.clear();
+  optimizer_.update(params_, grads, learning_rate);
+  assign_parameters(model_, params_, is_lora);
+  return norm;
+}
+
+void Learner::restore(
+    std::vector<mx::array> params,
+    std::vector<mx::array> first_moments,
+    std::vector<mx::array> second_moments,
+    int optimizer_step) {
+  for (size_t i = 0; i < params_.size(); ++i) {
+    for (const auto* arrays : {&params, &first_moments, &second_moments}) {
+      if (arrays->at(i).shape() == params_[i].shape()) continue;
+      throw std::invalid_argument(
+          "[checkpoint] " + paths_[i] + " has another shape than the model's");
+    }
+  }
+  optimizer_.restore(
+      std::move(first_moments), std::move(second_moments), optimizer_step);
+  params_ = std::move(params);
+  assign_parameters(model_, params_, is_lora);
+}
+
+}  // namespace pupil

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "algo/policy_metrics.h"
+#include "models/decoder.h"
+#include "train/batch.h"
+#include "train/optimizer.h"
+
+namespace pupil {
+
+/// A loss or gradient that is not a finite number. Weights and moments are as they
+/// were.
+struct NotFinite : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct LearnerConfig {
+  PolicyLossConfig loss = {};
+  float temperature = 1.0f;  // the sampler's: logits are divided by it here too
+  bool reuse_samples =
+      false;  // several optimizer steps on one batch: keep old_logprobs
+  AdamWConfig optimizer = {};
+  double max_grad_norm = 1.0;  // 0: never clip
+};
+
+struct MicrobatchResult {
+  double loss = 0;  // its share of the step's loss
+  PolicyMetrics metrics;
+  std::vector<float> logp_differences;  // [N] mean |trainer - sampler|, NaN: unknown
+};
+
+/// log p of each completion token and the entropy there, both [N, T], 0 where masked.
+struct CompletionLogprobs {
+  mx::array logprobs;
+  mx::array entropy;
+};
+CompletionLogprobs completion_logprobs(
+    const Decoder& model, const Microbatch& batch, float temperature);
+
+/// Owns what training changes: the adapter's arrays, their accumulated gradient and the
+/// AdamW moments. One thread. The model must outlive it.
+class Learner {
+ public:
+  Learner(Decoder& model, const LearnerConfig& config);
+
+  /// Adds this microbatch's gradient. The first time, fills in the reference's
+  /// log-probabilities (adapter off) if `beta` > 0, and the policy's own as
+  /// `old_logprobs` if samples are reused; until then the ratio is 1.
+  /// Rows that the student did not sample always have ratio 1, which makes their part
+  /// of the loss -A log p: advantage-weighted likelihood.
+  /// Throws NotFinite.
+  MicrobatchResult forward_backward(Microbatch& batch, const StepTotals& totals);
+
+  /// Clips, applies AdamW, clears the gradient and writes the arrays back into the
+  /// model. Returns the gradient's norm before clipping. Throws NotFinite.
+  float optim_step(double learning_rate);
+
+  /// The gradient accumulated so far, in the order of `params`, and its norm.
+  const std::vector<mx::array>& gradient() const { return grads_; }
+  float gradient_norm() const { return global_norm(grads_); }
+  void clear_gradient() { grads_.clear(); }
+
+  /// The trainable arrays and their paths in the model, in one order.
+  const std::vector<mx::array>& params() const { return params_; }
+  const std::vector<std::string>& paths() const { return paths_; }
+  const AdamW& optimizer() const { return optimizer_; }
+
+  /// Sets arrays and moments from a checkpoint, in the order of `paths`. Throws
+  /// std::invalid_argument if a shape differs.
+  void restore(
+      std::vector<mx::array> params,
+      std::vector<mx::array> first_moments,
+      std::vector<mx::array> second_moments,
+      int optimizer_step);
+
+ private:
+  std::vector<mx::array> loss_and_parts(
+      const Decoder& model, const Microbatch& batch, const StepTotals& totals) const;
+  void fill_reference(Microbatch& batch) const;
+
+  Decoder& model_;
+  LearnerConfig config_;
+  std::vector<std::string> paths_;
+  std::vector<mx::array> params_, grads_;
+  AdamW optimizer_;
+};
+
+}  // namespace pupil

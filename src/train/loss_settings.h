@@ -1,0 +1,21 @@
+// From TrainConfig to the settings of the loss: the method's row fills in what the user
+// left unset.
+
+#pragma once
+
+#include "algo/advantage.h"
+#include "algo/policy_loss.h"
+#include "train/train_config.h"
+
+namespace pupil {
+
+/// `config` with every loss setting present: the user's own, else the method's. As
+/// written to the run's config.yaml. An unset `epsilon_high` follows a set `epsilon`,
+/// as in TRL. Throws std::invalid_argument on an unknown method.
+TrainConfig resolve_method(TrainConfig config);
+
+/// Of a resolved config.
+PolicyLossConfig policy_loss_config(const TrainConfig& resolved);
+ScaleRewards scale_rewards(const TrainConfig& resolved);
+
+}  // namespace pupil
