@@ -88,8 +88,12 @@ class Sandbox {
 
   ExecutionResult run(const Program& program) const;
 
-  /// Starts a box without waiting for it. `keep_input_open`: more comes by Child::send.
-  Box start(const Program& program, bool keep_input_open = false) const;
+  struct StartOptions {
+    bool keep_input_open = false;  // more comes by Child::send
+    size_t output_bytes = 0;       // another limit than the configured one
+  };
+  /// Starts a box without waiting for it.
+  Box start(const Program& program, const StartOptions& how) const;
 
  private:
   struct Impl;

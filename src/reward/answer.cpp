@@ -1,0 +1,124 @@
+#include "reward/answer.h"
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+
+namespace pupil {
+namespace {
+
+/// A line that opens or closes a block: its fence ("```") and what stands behind it.
+struct FenceLine {
+  std::string_view fence, rest;
+};
+
+std::optional<FenceLine> as_fence(std::string_view line) {
+  const size_t indent = std::min(line.find_first_not_of(' '), line.size());
+  if (indent > 3 || indent == line.size()) return std::nullopt;
+  line.remove_prefix(indent);
+  const char mark = line[0];
+  if (mark != '`' && mark != '~') return std::nullopt;
+  const size_t length = std::min(line.find_first_not_of(mark), line.size());
+  if (length < 3) return std::nullopt;
+  const auto rest = line.substr(length);
+  // Behind backticks another one means code within a line, not a fence.
+  if (mark == '`' && rest.find('`') != std::string_view::npos) return std::nullopt;
+  return FenceLine{line.substr(0, length), rest};
+}
+
+std::string first_word_lower(std::string_view text) {
+  std::string word;
+  for (const char c :
+       text.substr(std::min(text.find_first_not_of(" \t"), text.size()))) {
+    if (std::isspace(static_cast<unsigned char>(c)) || c == '{' || c == ',') break;
+    word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  return word;
+}
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+bool closes(const FenceLine& line, const std::string& fence) {
+  return line.fence[0] == fence[0] && line.fence.size() >= fence.size() &&
+         is_blank(line.rest);
+}
+
+bool may_be_python(const FencedBlock& block) {
+  const auto& language = block.language;
+  return language.empty() || language == "python" || language == "py" ||
+         language == "python3";
+}
+
+/// Prose has no line that begins a function or class.
+bool parses_as_python(std::string_view text) {
+  return defines(text, "");
+}
+
+std::string choose_block(
+    const std::vector<FencedBlock>& blocks, const std::string& entry_point) {
+  const FencedBlock* longest = nullptr;
+  for (const auto& block : blocks) {
+    if (!parses_as_python(block.code)) continue;
+    if (!entry_point.empty() && defines(block.code, entry_point)) return block.code;
+    if (!longest || block.code.size() > longest->code.size()) longest = &block;
+  }
+  return longest ? longest->code : blocks.front().code;
+}
+
+}  // namespace
+
+std::vector<FencedBlock> fenced_blocks(std::string_view answer) {
+  std::vector<FencedBlock> blocks;
+  std::string fence;  // of the block we are in; empty outside
+  while (!answer.empty()) {
+    const size_t length = std::min(answer.find('\n'), answer.size());
+    const auto line = answer.substr(0, length);
+    answer.remove_prefix(std::min(length + 1, answer.size()));
+    const auto mark = as_fence(line);
+    if (fence.empty()) {
+      if (!mark) continue;
+      fence = mark->fence;
+      blocks.push_back({.language = first_word_lower(mark->rest), .code = ""});
+    } else if (mark && closes(*mark, fence)) {
+      fence.clear();
+      blocks.back().closed = true;
+    } else {
+      (blocks.back().code += line) += '\n';
+    }
+  }
+  return blocks;
+}
+
+std::string code_of_answer(std::string_view answer, const std::string& entry_point) {
+  auto blocks = fenced_blocks(answer);
+  const bool fenced = !blocks.empty();
+  std::erase_if(blocks, [](const FencedBlock& b) {
+    return !may_be_python(b) || is_blank(b.code);
+  });
+  if (!blocks.empty()) return choose_block(blocks, entry_point);
+  if (fenced || is_blank(answer) || !parses_as_python(answer)) return "";
+  return std::string(answer);
+}
+
+bool defines(std::string_view code, const std::string& name) {
+  for (size_t begin = 0; begin < code.size();) {
+    const size_t end = std::min(code.find('\n', begin), code.size());
+    std::string_view line = code.substr(begin, end - begin);
+    begin = end + 1;
+    for (const std::string_view keyword : {"async def ", "def ", "class "}) {
+      if (!line.starts_with(keyword)) continue;
+      line.remove_prefix(keyword.size());
+      line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+      if (!line.starts_with(name)) break;
+      if (name.empty()) return true;
+      const char next = line.size() > name.size() ? line[name.size()] : '\0';
+      if (!std::isalnum(static_cast<unsigned char>(next)) && next != '_') return true;
+      break;
+    }
+  }
+  return false;
+}
+
+}  // namespace pupil

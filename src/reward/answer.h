@@ -1,0 +1,29 @@
+// The code in a student's answer.
+
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pupil {
+
+/// A fenced block of Markdown: ``` or ~~~, at most three spaces in front of the fence.
+struct FencedBlock {
+  std::string language;  // first word behind the fence, in lower case
+  std::string code;
+  bool closed = false;  // false: the answer ended inside it
+};
+
+std::vector<FencedBlock> fenced_blocks(std::string_view answer);
+
+/// The answer's Python code. Of the blocks without a language or marked python, py or
+/// python3: the first that parses and defines `entry_point`; else the longest that
+/// parses; else the first. Without such blocks the whole answer if it parses as Python.
+/// Else "".
+std::string code_of_answer(std::string_view answer, const std::string& entry_point);
+
+/// Whether Python `code` defines a function or class `name` at its top level.
+bool defines(std::string_view code, const std::string& name);
+
+}  // namespace pupil

@@ -1,0 +1,39 @@
+// The Python that runs inside the boxes, around code that nobody trusts.
+//
+// Values cross a box's edge in a typed encoding, so that no __eq__, __repr__ or print
+// of the student's is ever asked:
+//   N T F                 None, True, False
+//   i<hex>;               int            f<hexfloat>;           float
+//   c<hexfloat>;<hexfloat>;  complex     s<n>:<n UTF-8 bytes>   str
+//   b<n>:<n bytes>        bytes          t<n>:... l<n>:...      tuple, list
+//   S<n>:...              set, frozenset d<n>:<key><value>...   dict
+//   g<n>:...              iterator, as its items
+//   o<n>:<type name>      anything else
+// Instances of subclasses are taken as their base, as Python's == would.
+//
+// Messages, both ways, are "<kind> <length>\n" and a payload:
+//   to the student's box    C code    E expression    A name \n encoded argument tuple
+//   from it, one for each   V encoded value    X type name \n message    T ran out of
+//   time
+//     and for an A          M encoded (value, arguments as the call left them)
+//   to the checker          C setup   E test   and the student's replies, passed on
+//   from the checker        P passed    F message    U cannot be asked of another
+//   process
+//                           A as above: to be passed on
+
+#pragma once
+
+#include <string>
+
+namespace pupil {
+
+/// Runs the student's code and calls. Each message is held to `call_cpu_s` and
+/// `call_wall_s`; after two that ran out of time the rest is not tried. Results are at
+/// most `max_value_bytes` each.
+std::string student_program(
+    double call_cpu_s, double call_wall_s, size_t max_value_bytes);
+
+/// Runs tests that call `entry_point` in the student's box through messages.
+std::string checker_program(const std::string& entry_point, size_t max_value_bytes);
+
+}  // namespace pupil
