@@ -10,6 +10,7 @@ namespace pupil {
 // Each line here has one in main.cpp.
 void add_convert(CLI::App& app);
 void add_init(CLI::App& app);
+void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logprobs(CLI::App& app);
 void add_tokenize(CLI::App& app);

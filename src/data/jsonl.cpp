@@ -1,11 +1,11 @@
 #include "data/jsonl.h"
 
-#include <array>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+
+#include "formats/input_file.h"
 
 namespace pupil {
 namespace {
@@ -16,35 +16,7 @@ bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
-/// The bytes that a character starting with `lead` takes, 0 for no valid start.
-size_t bytes_of_character(unsigned char lead) {
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2) return 0;
-  if (lead < 0xe0) return 2;
-  if (lead < 0xf0) return 3;
-  return lead < 0xf5 ? 4 : 0;
-}
-
 }  // namespace
-
-bool is_utf8(std::string_view text) {
-  constexpr std::array<uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-  for (size_t i = 0; i < text.size();) {
-    auto lead = static_cast<unsigned char>(text[i]);
-    size_t length = bytes_of_character(lead);
-    if (length == 0 || i + length > text.size()) return false;
-    uint32_t value = length == 1 ? lead : lead & (0x7fu >> length);
-    for (size_t k = 1; k < length; ++k) {
-      auto byte = static_cast<unsigned char>(text[i + k]);
-      if ((byte & 0xc0) != 0x80) return false;
-      value = value << 6 | (byte & 0x3f);
-    }
-    bool is_surrogate = value >= 0xd800 && value <= 0xdfff;
-    if (value < kSmallest[length] || value > 0x10ffff || is_surrogate) return false;
-    i += length;
-  }
-  return true;
-}
 
 JsonlReader::JsonlReader(const std::string& path) : path_(path) {
   std::error_code ignored;

@@ -40,8 +40,4 @@ class JsonlReader {
   int number_ = 0;
 };
 
-/// True for well-formed UTF-8 (RFC 3629): no overlong forms, surrogates or values above
-/// U+10FFFF.
-bool is_utf8(std::string_view text);
-
 }  // namespace pupil

@@ -1,5 +1,7 @@
 #include "data/jsonl.h"
 
+#include "formats/input_file.h"
+
 #include <gtest/gtest.h>
 
 #include "data/temp_file.h"

@@ -1,0 +1,215 @@
+#include "app/assemble.h"
+
+#include <stdexcept>
+
+#include "app/reward_table.h"
+#include "base/random.h"
+#include "data/task_order.h"
+#include "data/tasks.h"
+#include "models/adapters.h"
+#include "ops/cpu/thread_pool.h"
+#include "reward/teacher.h"
+#include "train/loss_settings.h"
+
+namespace pupil {
+
+namespace {
+
+// Evaluation's random streams are none of training's.
+constexpr uint64_t kEvalKeys = 1ull << 62;
+
+Config resolved(Config config) {
+  config.train = resolve_method(config.train);
+  return config;
+}
+
+Model loaded_model(const Config& config) {
+  choose_hardware(config.hardware);
+  auto model = load_model(config.hardware.mlx_model_path);
+  if (config.model.adapter_path) {
+    load_adapters(model.decoder, *config.model.adapter_path);
+  } else {
+    attach_lora(model.decoder, config.lora, config.seed);
+  }
+  return model;
+}
+
+std::vector<Message> chat_of(const Task& task, const Config& config) {
+  std::vector<Message> messages;
+  if (config.model.system_prompt) {
+    messages.push_back({"system", *config.model.system_prompt});
+  }
+  messages.push_back({"user", task.prompt});
+  return messages;
+}
+
+AskedTask asked(Task task, const Model& model, const Config& config) {
+  auto tokens = model.tokenizer.chat_ids(chat_of(task, config), true);
+  auto limit = static_cast<size_t>(config.rollout.max_prompt_length);
+  if (tokens.size() > limit) {
+    throw std::invalid_argument(
+        "[data] task " + task.id + ": its prompt has " + std::to_string(tokens.size()) +
+        " tokens, rollout.max_prompt_length is " + std::to_string(limit));
+  }
+  return {std::move(task), std::move(tokens)};
+}
+
+std::vector<AskedTask> read_tasks(
+    const std::string& path, const Model& model, const Config& config) {
+  std::vector<AskedTask> tasks;
+  for (auto& task : load_tasks(path, config.data.limit)) {
+    tasks.push_back(asked(std::move(task), model, config));
+  }
+  return tasks;
+}
+
+RolloutGroup group_of(const AskedTask& asked, uint64_t key) {
+  return {{asked.tokens, key}, asked.task, {}};
+}
+
+void fill(std::span<RolloutGroup> groups, std::vector<std::vector<Completion>> all) {
+  for (size_t g = 0; g < groups.size(); ++g) {
+    groups[g].rollouts.clear();
+    for (auto& completion : all[g]) {
+      groups[g].rollouts.emplace_back().completion = std::move(completion);
+    }
+  }
+}
+
+void generate_by_student(
+    const Session& session, std::span<RolloutGroup> groups, int n) {
+  std::vector<Prompt> prompts;
+  for (const auto& group : groups) prompts.push_back(group.prompt);
+  fill(groups, generate(session.model, prompts, n, sampling_config(session.config)));
+}
+
+// The teacher's text as the student would have written it; no log-probabilities.
+Completion as_completion(const WrittenAnswer& answer, const Session& session) {
+  Completion completion;
+  if (!answer.text) return completion;
+  completion.text = *answer.text;
+  completion.tokens = session.model.tokenizer.encode_plain(*answer.text);
+  completion.finish = answer.finish;
+  auto limit = static_cast<size_t>(session.config.rollout.max_completion_length);
+  bool cut = completion.tokens.size() >= limit;
+  if (cut) {
+    completion.tokens.resize(limit);
+    completion.finish = FinishReason::length;
+  } else if (answer.finish == FinishReason::stop && !session.model.eos_ids.empty()) {
+    completion.tokens.push_back(session.model.eos_ids[0]);
+  }
+  return completion;
+}
+
+void generate_by_teacher(
+    const Session& session, std::span<RolloutGroup> groups, int n) {
+  std::vector<std::vector<Message>> chats;
+  for (const auto& group : groups) chats.push_back(chat_of(group.task, session.config));
+  const auto& rollout = session.config.rollout;
+  auto answers = session.teacher->write_answers(
+      chats, n, rollout.temperature, rollout.max_completion_length);
+  std::vector<std::vector<Completion>> all(groups.size());
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (const auto& answer : answers[g])
+      all[g].push_back(as_completion(answer, session));
+  }
+  fill(groups, std::move(all));
+}
+
+std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
+  const auto& config = session.config;
+  auto per_step = static_cast<size_t>(config.train.prompts_per_step);
+  TaskOrder order{
+      config.seed, config.data.shuffle, session.train_tasks.size(), per_step};
+  std::vector<RolloutGroup> groups;
+  for (size_t index : tasks_of_step(order, round)) {
+    groups.push_back(
+        group_of(session.train_tasks[index], round * per_step + groups.size()));
+  }
+  return groups;
+}
+
+Stages stages_of(const Session& session) {
+  Stages stages;
+  for (const auto& function : session.rewards)
+    stages.reward_names.push_back(function.name);
+  stages.draw = [&session](uint64_t round) { return draw(session, round); };
+  stages.score = [&session](std::span<RolloutGroup> groups) {
+    score_groups(session.rewards, groups);
+  };
+  bool by_student = session.config.hardware.use_mlx_for_generation;
+  if (!by_student && !session.teacher) {
+    throw std::invalid_argument(
+        "[config] hardware.use_mlx_for_generation: false needs a teacher; set "
+        "teacher.provider");
+  }
+  auto generate = by_student ? generate_by_student : generate_by_teacher;
+  stages.generate = [&session, generate](std::span<RolloutGroup> groups, int n) {
+    generate(session, groups, n);
+  };
+  return stages;
+}
+
+}  // namespace
+
+Session::Session(const Config& given)
+    : config(resolved(given)),
+      model(loaded_model(config)),
+      train_tasks(read_tasks(config.data.train, model, config)),
+      teacher(make_teacher(config)),
+      rewards(make_rewards(config, teacher)),
+      stages(stages_of(*this)) {
+  if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
+}
+
+std::vector<RolloutGroup> Session::eval_groups() const {
+  std::vector<RolloutGroup> groups;
+  for (const auto& task : eval_tasks) {
+    groups.push_back(group_of(task, kEvalKeys + groups.size()));
+  }
+  return groups;
+}
+
+TrainerConfig trainer_config(const Config& resolved) {
+  TrainerConfig config;
+  config.train = resolved.train;
+  config.logging = resolved.logging;
+  config.num_generations = resolved.rollout.num_generations;
+  config.batch.max_tokens = resolved.train.max_tokens_per_microbatch;
+  config.batch.max_completion_length = resolved.rollout.max_completion_length;
+  config.batch.mask_truncated_completions = resolved.train.mask_truncated_completions;
+  return config;
+}
+
+LearnerConfig learner_config(const Config& resolved) {
+  LearnerConfig config;
+  config.loss = policy_loss_config(resolved.train);
+  config.temperature = resolved.rollout.temperature;
+  config.reuse_samples = resolved.train.num_iterations > 1;
+  config.optimizer.weight_decay = resolved.train.weight_decay;
+  config.max_grad_norm = resolved.train.max_grad_norm;
+  return config;
+}
+
+SamplingConfig sampling_config(const Config& config) {
+  SamplingConfig sampling;
+  const auto& rollout = config.rollout;
+  sampling.truncation = {
+      rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p};
+  sampling.max_tokens = rollout.max_completion_length;
+  sampling.stop = rollout.stop;
+  sampling.seed = config.seed;
+  return sampling;
+}
+
+void choose_hardware(const HardwareConfig& config) {
+  if (config.device == "gpu" && !mx::is_available(mx::Device::gpu)) {
+    throw std::invalid_argument(
+        "[config] hardware.device: this MLX has no GPU; set cpu or auto");
+  }
+  if (config.device == "cpu") mx::set_default_device(mx::Device::cpu);
+  if (config.device == "gpu") mx::set_default_device(mx::Device::gpu);
+  if (config.threads > 0) cpu::set_num_threads(config.threads);
+}
+
+}  // namespace pupil

@@ -1,0 +1,51 @@
+// From a Config to the parts of a run: the only place that knows every type.
+
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "config/config.h"
+#include "models/model.h"
+#include "reward/reward.h"
+#include "rollout/generator.h"
+#include "train/stages.h"
+#include "train/trainer.h"
+
+namespace pupil {
+
+class Teacher;
+
+/// A task as the student reads it.
+struct AskedTask {
+  Task task;
+  std::vector<int> tokens;
+};
+
+/// The parts of a run, which refer to each other: neither copied nor moved.
+struct Session {
+  Config config;  // resolved
+  Model model;    // with its adapter
+  std::vector<AskedTask> train_tasks, eval_tasks;
+  std::shared_ptr<Teacher> teacher;  // null: none is configured
+  std::vector<RewardFunction> rewards;
+  Stages stages;
+
+  explicit Session(const Config& config);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// The held-out tasks as groups to be sampled.
+  std::vector<RolloutGroup> eval_groups() const;
+};
+
+/// The settings of the training side.
+TrainerConfig trainer_config(const Config& resolved);
+LearnerConfig learner_config(const Config& resolved);
+SamplingConfig sampling_config(const Config& config);
+
+/// Sets the device and the number of threads. Throws std::invalid_argument if there is
+/// no such device.
+void choose_hardware(const HardwareConfig& config);
+
+}  // namespace pupil

@@ -1,0 +1,215 @@
+// `pupil train`: from a config to a student that got better, or to where it stopped.
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+
+#include "app/assemble.h"
+#include "app/commands.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/signals.h"
+#include "config/load_config.h"
+#include "models/adapters.h"
+#include "reward/teacher.h"
+#include "train/evaluation.h"
+#include "train/report.h"
+#include "train/self_check.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainOptions {
+  std::string config;
+  std::string run_dir;  // of --resume; empty: the config's, or the newest of runs/
+  bool resume = false;
+  std::vector<std::string> overrides;
+};
+
+std::string new_run_dir() {
+  char text[64];
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  std::strftime(text, sizeof text, "runs/%Y%m%d-%H%M%S", &parts);
+  return text;
+}
+
+// The folder of runs/ whose config.yaml is newest.
+std::string newest_run() {
+  fs::path newest;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("runs", error)) {
+    auto config = entry.path() / "config.yaml";
+    if (!fs::exists(config)) continue;
+    bool later = newest.empty() || fs::last_write_time(config) >
+                                       fs::last_write_time(newest / "config.yaml");
+    if (later) newest = entry.path();
+  }
+  if (newest.empty()) {
+    throw UsageError("[train] --resume: there is no run in runs/; name its folder");
+  }
+  return newest.string();
+}
+
+// Resuming without -c goes on with the run's own config.
+Config read_config(const TrainOptions& options) {
+  std::string path = options.config, run_dir = options.run_dir;
+  if (options.resume && path.empty()) {
+    if (run_dir.empty()) run_dir = newest_run();
+    path = run_dir + "/config.yaml";
+  }
+  if (path.empty())
+    throw UsageError("[train] give a config with -c, or --resume RUN_DIR");
+  auto config = load_config(path, options.overrides);
+  if (!run_dir.empty()) config.logging.run_dir = run_dir;
+  if (options.resume && !config.logging.run_dir) config.logging.run_dir = newest_run();
+  if (!config.logging.run_dir) config.logging.run_dir = new_run_dir();
+  return config;
+}
+
+// What the model reads must be what the template says.
+void check_chat_template(const Session& session) {
+  const auto& tokenizer = session.model.tokenizer;
+  Message user{"user", session.train_tasks.at(0).task.prompt};
+  auto text = tokenizer.chat_text({&user, 1}, true);
+  if (tokenizer.decode(tokenizer.chat_ids({&user, 1}, true)) == text) return;
+  throw std::runtime_error(
+      "[self-check] the chat template's text does not survive the tokenizer of " +
+      session.model.path);
+}
+
+void check_everything(const Session& session, Learner& learner, RunDir& run) {
+  check_chat_template(session);
+  if (session.teacher) session.teacher->check();
+  auto trainer = trainer_config(session.config);
+  SelfCheckConfig checks{
+      trainer.batch,
+      session.config.rollout.temperature,
+      session.config.train.max_logp_difference,
+      session.model.eos_ids.empty() ? -1 : session.model.eos_ids[0]};
+  self_check(session.model.decoder, learner, session.stages, checks);
+  run.print(
+      "checked: gradient, prompt, sampler against trainer, end of sequence, template");
+}
+
+// Progress on a terminal, and the place where a signal ends an evaluation.
+EvalProgress progress_of(const std::string& what) {
+  auto start = std::chrono::steady_clock::now();
+  return [what, start](size_t done, size_t all) {
+    if (StopSignals::requested()) {
+      throw Stopped("[train] stopped during an evaluation; go on with --resume");
+    }
+    if (!isatty(STDERR_FILENO)) return;
+    std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    double left = done ? passed.count() / done * (all - done) : 0;
+    std::fprintf(
+        stderr,
+        "\r%s: %zu of %zu tasks, %.0f s left \033[K",
+        what.c_str(),
+        done,
+        all,
+        left);
+    if (done == all) std::fputc('\n', stderr);
+  };
+}
+
+Evaluation measure_student(const Session& session, const std::string& what) {
+  return evaluate(
+      session.eval_groups(),
+      session.stages,
+      session.config.train.eval_samples,
+      progress_of(what));
+}
+
+// The evaluation before training, kept in the run directory for a resumed run.
+Evaluation evaluation_before(const Session& session, RunDir& run) {
+  auto path = run.path() / "before.json";
+  if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
+  auto before = measure_student(session, "evaluating before");
+  run.write("before.json", to_json(before).dump() + "\n");
+  return before;
+}
+
+void report(
+    const Session& session,
+    RunDir& run,
+    const Evaluation& before,
+    const Trainer& trainer) {
+  auto after = measure_student(session, "evaluating after");
+  RunSummary summary{session.config.seed, trainer.step(), trainer.seconds()};
+  auto json = report_json(before, after, summary);
+  auto text = report_markdown(json);
+  run.write("report.json", json.dump(2) + "\n");
+  run.write("report.md", text);
+  run.print(text);
+}
+
+void train_session(const Session& session, Decoder& decoder, RunDir& run, bool resume) {
+  Learner learner(decoder, learner_config(session.config));
+  bool evaluates = !session.eval_tasks.empty();
+  TrainerHooks hooks;
+  hooks.stop_requested = StopSignals::requested;
+  hooks.evaluate = [&](int step) {
+    if (!evaluates) return;
+    run.add_metrics(eval_row(measure_student(session, "evaluating"), step));
+  };
+  Trainer trainer(
+      learner, session.stages, run, trainer_config(session.config), std::move(hooks));
+  check_everything(session, learner, run);
+  std::optional<Evaluation> before;
+  if (evaluates) before = evaluation_before(session, run);
+  if (resume) trainer.resume();
+  trainer.run();
+  if (before) report(session, run, *before, trainer);
+  run.print(
+      "adapter: " + (run.path() / "adapters").string() + " (pupil generate --model " +
+      session.model.path + " --adapter " + (run.path() / "adapters").string() +
+      " --prompt \"...\")");
+}
+
+void run_train(const TrainOptions& options) {
+  StopSignals signals;
+  auto config = read_config(options);
+  Session session(config);
+  auto lora = session.config.model.adapter_path
+                  ? read_adapter_config(*session.config.model.adapter_path)
+                  : session.config.lora;
+  RunDir run(
+      *session.config.logging.run_dir,
+      options.resume,
+      adapter_config_text(lora, fs::absolute(session.model.path).string()));
+  run.write("config.yaml", dump_yaml(session.config));
+  run.print("run directory: " + run.path().string());
+  train_session(session, session.model.decoder, run, options.resume);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  auto* command = app.add_subcommand(
+      "train", "Teach the student; --section.key=value changes any key of the config");
+  command->add_option("-c,--config", options->config, "config.yaml (see `pupil init`)");
+  auto* resume = command->add_option(
+      "--resume",
+      options->run_dir,
+      "go on with the run in this directory; default: the config's, or the newest");
+  resume->expected(0, 1);
+  command->allow_extras();
+  command->callback([options, command, resume] {
+    options->resume = resume->count() > 0;
+    options->overrides = command->remaining();
+    run_train(*options);
+  });
+}
+
+}  // namespace pupil

@@ -1,0 +1,89 @@
+#include "reward/reward.h"
+
+#include <future>
+#include <stdexcept>
+
+namespace pupil {
+
+namespace {
+
+// The rollouts to be scored, and what the functions see of them.
+struct Work {
+  std::vector<Rollout*> rollouts;
+  std::vector<Sample> samples;
+};
+
+Work collect(std::span<RolloutGroup> groups) {
+  Work work;
+  for (auto& group : groups) {
+    for (auto& rollout : group.rollouts) {
+      if (rollout.completion.tokens.empty()) continue;
+      work.rollouts.push_back(&rollout);
+      work.samples.push_back({&group.task, &rollout.completion});
+    }
+  }
+  return work;
+}
+
+void clear(std::span<RolloutGroup> groups, size_t num_functions) {
+  for (auto& group : groups) {
+    for (auto& rollout : group.rollouts) {
+      rollout.scores.assign(num_functions, {std::nullopt, "there is no answer"});
+      rollout.reward.reset();
+    }
+  }
+}
+
+std::vector<Score> scores_of(
+    const RewardFunction& function, const std::vector<Sample>& samples) {
+  auto scores = function.score(samples);
+  if (scores.size() == samples.size()) return scores;
+  throw std::logic_error("[reward] " + function.name + ": a score is missing");
+}
+
+bool scored_anyone(const RolloutGroup& group, size_t k) {
+  for (const auto& rollout : group.rollouts) {
+    if (rollout.scores[k].value) return true;
+  }
+  return false;
+}
+
+void set_rewards(RolloutGroup& group, std::span<const RewardFunction> functions) {
+  std::vector<size_t> counting;
+  for (size_t k = 0; k < functions.size(); ++k) {
+    if (scored_anyone(group, k)) counting.push_back(k);
+  }
+  for (auto& rollout : group.rollouts) {
+    double sum = 0;
+    bool whole = !counting.empty();
+    for (size_t k : counting) {
+      const auto& score = rollout.scores[k].value;
+      whole = whole && score;
+      sum += functions[k].weight * score.value_or(0);
+    }
+    if (whole) rollout.reward = sum;
+  }
+}
+
+}  // namespace
+
+void score_groups(
+    std::span<const RewardFunction> functions, std::span<RolloutGroup> groups) {
+  auto work = collect(groups);
+  clear(groups, functions.size());
+  std::vector<std::future<std::vector<Score>>> running;
+  for (const auto& function : functions) {
+    running.push_back(std::async(std::launch::async, [&function, &work] {
+      return scores_of(function, work.samples);
+    }));
+  }
+  for (size_t k = 0; k < functions.size(); ++k) {
+    auto scores = running[k].get();
+    for (size_t i = 0; i < scores.size(); ++i) {
+      work.rollouts[i]->scores[k] = std::move(scores[i]);
+    }
+  }
+  for (auto& group : groups) set_rewards(group, functions);
+}
+
+}  // namespace pupil

@@ -1,0 +1,30 @@
+// Several reward functions as one reward.
+
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/types.h"
+
+namespace pupil {
+
+/// One row of `reward.functions`, ready to run.
+struct RewardFunction {
+  std::string name;
+  double weight = 1.0;
+  RewardFn score;
+};
+
+/// Scores every rollout of all groups by every function, the functions at the same
+/// time, and fills in `scores` and `reward`: the weighted sum of the scores.
+///
+/// A function that scored nobody in a group (its task has no tests, say) does not count
+/// there. Where it scored some, a rollout without its score has no reward: a zero in
+/// its place would be an invention. A completion without tokens is never scored. Throws
+/// what a function throws.
+void score_groups(
+    std::span<const RewardFunction> functions, std::span<RolloutGroup> groups);
+
+}  // namespace pupil

@@ -1,0 +1,149 @@
+#include "train/evaluation.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "algo/advantage.h"
+
+namespace pupil {
+
+namespace {
+
+constexpr size_t kTasksAtOnce = 16;
+
+std::optional<double> mean_of(const GroupRewards& values) {
+  auto spread = spread_of(values);
+  return spread.count ? std::optional(spread.mean) : std::nullopt;
+}
+
+template <class F>
+std::optional<double> mean_over(const RolloutGroup& group, F&& value) {
+  GroupRewards values;
+  for (const auto& rollout : group.rollouts) values.push_back(value(rollout));
+  return mean_of(values);
+}
+
+std::optional<double> score_at(const Rollout& rollout, size_t k) {
+  return k < rollout.scores.size() ? rollout.scores[k].value : std::nullopt;
+}
+
+using Json = nlohmann::ordered_json;
+
+std::optional<double> passed(const Rollout& rollout, size_t tests) {
+  auto score = score_at(rollout, tests);
+  return score ? std::optional(*score >= 1.0 ? 1.0 : 0.0) : std::nullopt;
+}
+
+// One value for each metric, in the order of `metric_names`.
+std::vector<std::optional<double>> values_of(
+    const RolloutGroup& group, const std::vector<std::string>& names) {
+  std::vector<std::optional<double>> values;
+  values.push_back(mean_over(group, [](const Rollout& r) { return r.reward; }));
+  for (size_t k = 0; k < names.size(); ++k) {
+    values.push_back(
+        mean_over(group, [&](const Rollout& r) { return score_at(r, k); }));
+  }
+  auto tests = std::find(names.begin(), names.end(), "tests");
+  if (tests != names.end()) {
+    size_t k = tests - names.begin();
+    values.push_back(mean_over(group, [&](const Rollout& r) { return passed(r, k); }));
+  }
+  values.push_back(mean_over(group, [](const Rollout& r) {
+    return std::optional(static_cast<double>(r.completion.tokens.size()));
+  }));
+  return values;
+}
+
+std::vector<std::string> metric_names(const std::vector<std::string>& rewards) {
+  std::vector<std::string> names = {"reward"};
+  names.insert(names.end(), rewards.begin(), rewards.end());
+  bool tested = std::find(rewards.begin(), rewards.end(), "tests") != rewards.end();
+  if (tested) names.push_back("pass@1");
+  names.push_back("length");
+  return names;
+}
+
+void add_group(
+    Evaluation& evaluation,
+    const RolloutGroup& group,
+    const std::vector<std::string>& rewards) {
+  auto values = values_of(group, rewards);
+  for (size_t m = 0; m < values.size(); ++m) evaluation.values[m].push_back(values[m]);
+  evaluation.task_ids.push_back(group.task.id);
+  evaluation.prompts.push_back(group.task.prompt);
+  evaluation.answers.push_back(
+      group.rollouts.empty() ? "" : group.rollouts[0].completion.text);
+}
+
+}  // namespace
+
+Evaluation evaluate(
+    std::vector<RolloutGroup> groups,
+    const Stages& stages,
+    int num_samples,
+    const EvalProgress& progress) {
+  Evaluation evaluation;
+  evaluation.metrics = metric_names(stages.reward_names);
+  evaluation.values.resize(evaluation.metrics.size());
+  for (size_t first = 0; first < groups.size(); first += kTasksAtOnce) {
+    auto part =
+        std::span(groups).subspan(first, std::min(kTasksAtOnce, groups.size() - first));
+    if (progress) progress(first, groups.size());
+    stages.generate(part, num_samples);
+    stages.score(part);
+    for (const auto& group : part) add_group(evaluation, group, stages.reward_names);
+  }
+  if (progress) progress(groups.size(), groups.size());
+  return evaluation;
+}
+
+Json to_json(const Evaluation& evaluation) {
+  Json json = {{"tasks", evaluation.task_ids}};
+  for (size_t m = 0; m < evaluation.metrics.size(); ++m) {
+    auto values = Json::array();
+    for (const auto& v : evaluation.values[m]) values.push_back(v ? Json(*v) : Json());
+    json["metrics"].push_back({{"name", evaluation.metrics[m]}, {"values", values}});
+  }
+  json["prompts"] = evaluation.prompts;
+  json["answers"] = evaluation.answers;
+  return json;
+}
+
+Evaluation evaluation_from_json(const nlohmann::json& json) {
+  try {
+    Evaluation evaluation;
+    evaluation.task_ids = json.at("tasks").get<std::vector<std::string>>();
+    evaluation.prompts = json.at("prompts").get<std::vector<std::string>>();
+    evaluation.answers = json.at("answers").get<std::vector<std::string>>();
+    for (const auto& metric : json.at("metrics")) {
+      evaluation.metrics.push_back(metric.at("name").get<std::string>());
+      auto& values = evaluation.values.emplace_back();
+      for (const auto& v : metric.at("values")) {
+        values.push_back(v.is_null() ? std::nullopt : std::optional(v.get<double>()));
+      }
+      if (values.size() != evaluation.task_ids.size()) {
+        throw std::invalid_argument("values and tasks differ in number");
+      }
+    }
+    return evaluation;
+  } catch (const std::exception& error) {
+    throw std::invalid_argument(
+        std::string("[evaluation] not a stored evaluation: ") + error.what());
+  }
+}
+
+Json eval_row(const Evaluation& evaluation, int step) {
+  Json row = {{"step", step}};
+  for (size_t m = 0; m < evaluation.metrics.size(); ++m) {
+    const auto& name = evaluation.metrics[m];
+    auto mean = mean_of(evaluation.values[m]);
+    auto key = name == "reward"   ? std::string("eval_reward")
+               : name == "length" ? std::string("eval_completions/mean_length")
+               : name == "pass@1" ? std::string("eval_pass@1")
+                                  : "eval_rewards/" + name + "/mean";
+    row[key] = mean ? Json(*mean) : Json();
+  }
+  return row;
+}
+
+}  // namespace pupil

@@ -1,0 +1,42 @@
+// How good the student is on held-out tasks.
+
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/stages.h"
+
+namespace pupil {
+
+/// Means over the samples of each task. Metrics are "reward", each reward function by
+/// its name, "pass@1" (the share of samples that pass every test; only where there is a
+/// function called "tests") and "length" in tokens.
+struct Evaluation {
+  std::vector<std::string> metrics;
+  std::vector<std::vector<std::optional<double>>> values;  // [metrics][tasks]
+  std::vector<std::string> task_ids, prompts, answers;  // [tasks], the first sample's
+};
+
+/// Called between batches of tasks; it may throw to stop.
+using EvalProgress = std::function<void(size_t done, size_t all)>;
+
+/// Samples `num_samples` answers to each group's prompt and scores them. The prompts'
+/// keys fix the random streams, so that two evaluations compare like with like.
+Evaluation evaluate(
+    std::vector<RolloutGroup> groups,
+    const Stages& stages,
+    int num_samples,
+    const EvalProgress& progress = {});
+
+nlohmann::ordered_json to_json(const Evaluation& evaluation);
+/// Throws std::invalid_argument if `json` is not what `to_json` wrote.
+Evaluation evaluation_from_json(const nlohmann::json& json);
+
+/// A row of metrics.jsonl: TRL's names with the prefix eval_.
+nlohmann::ordered_json eval_row(const Evaluation& evaluation, int step);
+
+}  // namespace pupil

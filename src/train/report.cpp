@@ -1,0 +1,138 @@
+#include "train/report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+
+#include "train/bootstrap.h"
+
+namespace pupil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const Interval& interval) {
+  return {{"mean", interval.mean}, {"ci95", {interval.low, interval.high}}};
+}
+
+// The first task whose mean reward rose most.
+size_t best_example(const Evaluation& before, const Evaluation& after) {
+  size_t best = 0;
+  double largest = -1e300;
+  for (size_t i = 0; i < before.task_ids.size(); ++i) {
+    const auto &was = before.values[0][i], &is = after.values[0][i];
+    if (was && is && *is - *was > largest) largest = *is - *was, best = i;
+  }
+  return best;
+}
+
+std::string cell(const Json& value, bool is_signed) {
+  char text[96];
+  const char* format = is_signed ? "%+.3f [%+.3f, %+.3f]" : "%.3f [%.3f, %.3f]";
+  std::snprintf(
+      text,
+      sizeof text,
+      format,
+      value["mean"].get<double>(),
+      value["ci95"][0].get<double>(),
+      value["ci95"][1].get<double>());
+  return text;
+}
+
+std::string table_row(
+    const std::string& a,
+    const std::string& b,
+    const std::string& c,
+    const std::string& d) {
+  char text[256];
+  std::snprintf(
+      text,
+      sizeof text,
+      "| %-10s | %-24s | %-24s | %-26s |\n",
+      a.c_str(),
+      b.c_str(),
+      c.c_str(),
+      d.c_str());
+  return text;
+}
+
+// A fence longer than any in the text: the student writes fences too.
+std::string fenced(const std::string& text) {
+  size_t longest = 2, run = 0;
+  for (char c : text) {
+    run = c == '`' ? run + 1 : 0;
+    longest = std::max(longest, run);
+  }
+  std::string fence(longest + 1, '`');
+  return fence + "\n" + text + "\n" + fence + "\n";
+}
+
+}  // namespace
+
+Json report_json(
+    const Evaluation& before, const Evaluation& after, const RunSummary& summary) {
+  if (before.task_ids != after.task_ids || before.metrics != after.metrics) {
+    throw std::invalid_argument("[report] before and after are of different tasks");
+  }
+  Json report = {{"seed", summary.seed}};
+  for (const char* part : {"before", "after", "difference"})
+    report[part] = Json::object();
+  for (size_t m = 0; m < before.metrics.size(); ++m) {
+    const auto &was = before.values[m], &is = after.values[m];
+    auto difference = bootstrap_difference(was, is, summary.seed);
+    if (difference.count == 0) continue;
+    const auto& name = before.metrics[m];
+    report["before"][name] = to_json(bootstrap_mean(was, summary.seed));
+    report["after"][name] = to_json(bootstrap_mean(is, summary.seed));
+    report["difference"][name] = to_json(difference);
+  }
+  report["steps"] = summary.steps;
+  report["seconds"] = summary.seconds;
+  if (!before.task_ids.empty()) {
+    size_t i = best_example(before, after);
+    report["example"] = {
+        {"task", before.task_ids[i]},
+        {"prompt", before.prompts[i]},
+        {"before", before.answers[i]},
+        {"after", after.answers[i]}};
+  }
+  return report;
+}
+
+std::string report_table(const Json& report) {
+  auto table =
+      table_row("metric", "before [95 %]", "after [95 %]", "difference [95 %]");
+  table += "|---|---|---|---|\n";
+  for (const auto& [name, before] : report["before"].items()) {
+    table += table_row(
+        name,
+        cell(before, false),
+        cell(report["after"][name], false),
+        cell(report["difference"][name], true));
+  }
+  return table;
+}
+
+std::string report_markdown(const Json& report) {
+  std::string text = "# Before and after\n\n";
+  text += "Held-out tasks, seed " + report["seed"].dump() + ", " +
+          report["steps"].dump() + " steps, " +
+          std::to_string(report["seconds"].get<long>()) +
+          " s of training. Intervals are bootstraps over tasks; the difference is "
+          "paired.\n\n";
+  text += report_table(report);
+  if (report.contains("example")) {
+    const auto& example = report["example"];
+    auto part = [&](const char* key) {
+      return fenced(example[key].get<std::string>());
+    };
+    text += "\n## The task that gained most: " + example["task"].get<std::string>() +
+            "\n\n";
+    text += part("prompt") + "\nBefore:\n\n" + part("before") + "\nAfter:\n\n" +
+            part("after");
+  }
+  return text;
+}
+
+}  // namespace pupil

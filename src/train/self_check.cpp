@@ -1,0 +1,100 @@
+#include "train/self_check.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace pupil {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::runtime_error("[self-check] " + what);
+}
+
+// Two completions of the first prompt, one good and one bad.
+std::vector<RolloutGroup> sample_pair(const Stages& stages) {
+  auto groups = stages.draw(0);
+  groups.resize(1);
+  stages.generate(groups, 2);
+  auto& rollouts = groups[0].rollouts;
+  for (size_t i = 0; i < rollouts.size(); ++i) {
+    if (rollouts[i].completion.tokens.empty()) fail("an answer has no tokens");
+    rollouts[i].reward = static_cast<double>(i);
+    rollouts[i].advantage = i == 0 ? -1.0 : 1.0;
+  }
+  // The same answer twice would cancel out.
+  if (rollouts[0].completion.tokens == rollouts[1].completion.tokens) {
+    rollouts[0].advantage = 0.0;
+  }
+  return groups;
+}
+
+void check_gradient(
+    Learner& learner,
+    const std::vector<RolloutGroup>& groups,
+    const SelfCheckConfig& config) {
+  PolicyMetrics metrics;
+  auto totals = totals_of(groups, config.batch);
+  for (auto& batch : pack(groups, config.batch)) {
+    metrics += learner.forward_backward(batch, totals).metrics;
+  }
+  float norm = learner.gradient_norm();
+  learner.clear_gradient();
+  if (!(metrics.mean_logp_difference() <= config.max_logp_difference)) {
+    fail(
+        "the trainer's log-probabilities differ from the sampler's by " +
+        std::to_string(metrics.mean_logp_difference()) + " nats a token");
+  }
+  if (!(norm > 0) || !std::isfinite(norm)) {
+    fail("the gradient's norm is " + std::to_string(norm));
+  }
+}
+
+float sum_of_logprobs(
+    const Decoder& model, const RolloutGroup& group, const SelfCheckConfig& config) {
+  auto batch = pack(std::vector<RolloutGroup>{group}, config.batch).at(0);
+  return mx::sum(completion_logprobs(model, batch, config.temperature).logprobs)
+      .item<float>();
+}
+
+void check_prompt_matters(
+    const Decoder& model, RolloutGroup group, const SelfCheckConfig& config) {
+  float before = sum_of_logprobs(model, group, config);
+  for (int& token : group.prompt.tokens) token = token == 0 ? 1 : token - 1;
+  if (sum_of_logprobs(model, group, config) == before) {
+    fail("the loss does not depend on the prompt");
+  }
+}
+
+void check_end_counts(
+    const Decoder& model, RolloutGroup group, const SelfCheckConfig& config) {
+  if (config.eos_id < 0) return;
+  group.rollouts[0].completion.tokens = {config.eos_id};
+  group.rollouts[0].completion.logprobs.clear();
+  group.rollouts[0].completion.finish = FinishReason::stop;
+  group.rollouts.resize(2);
+  group.rollouts[1].completion.tokens.push_back(config.eos_id);  // longer: comes first
+  auto batch = pack(std::vector<RolloutGroup>{group}, config.batch).back();
+  int last = batch.completions.shape(0) - 1;
+  auto logprobs = completion_logprobs(model, batch, config.temperature).logprobs;
+  float value = mx::slice(logprobs, {last, 0}, {last + 1, 1}).item<float>();
+  float mask = mx::slice(batch.mask, {last, 0}, {last + 1, 1}).item<float>();
+  if (mask != 1.0f || !(value < 0)) fail("the end-of-sequence id is not in the loss");
+}
+
+}  // namespace
+
+void self_check(
+    const Decoder& model,
+    Learner& learner,
+    const Stages& stages,
+    const SelfCheckConfig& config) {
+  auto unmasked = config;
+  unmasked.batch.mask_truncated_completions = false;
+  auto groups = sample_pair(stages);
+  check_gradient(learner, groups, unmasked);
+  check_prompt_matters(model, groups[0], unmasked);
+  check_end_counts(model, groups[0], unmasked);
+}
+
+}  // namespace pupil

@@ -1,0 +1,82 @@
+#include "reward/reward.h"
+
+namespace pupil {
+
+namespace {
+
+// Scores by the text: a digit is tenths, anything else unscored.
+RewardFn by_digit(size_t at) {
+  return [at](std::span<const Sample> samples) {
+    std::vector<Score> scores;
+    for (const auto& sample : samples) {
+      char c = sample.completion->text.at(at);
+      bool digit = c >= '0' && c <= '9';
+      scores.push_back(
+          {digit ? std::optional((c - '0') / 10.0) : std::nullopt,
+           digit ? "" : "broken"});
+    }
+    return scores;
+  };
+}
+
+RolloutGroup group_of(std::vector<std::string> texts) {
+  RolloutGroup group;
+  for (auto& text : texts) {
+    Rollout rollout;
+    rollout.completion.tokens = {1};
+    rollout.completion.text = text;
+    group.rollouts.push_back(rollout);
+  }
+  return group;
+}
+
+std::vector<RewardFunction> two_functions() {
+  return {{"first", 1.0, by_digit(0)}, {"second", 0.5, by_digit(1)}};
+}
+
+}  // namespace
+
+TEST(Reward, IsTheWeightedSum) {
+  std::vector<RolloutGroup> groups = {group_of({"24", "80"}), group_of({"19"})};
+  score_groups(two_functions(), groups);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[0].reward, 0.2 + 0.5 * 0.4);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[1].reward, 0.8);
+  EXPECT_DOUBLE_EQ(*groups[1].rollouts[0].reward, 0.1 + 0.5 * 0.9);
+  EXPECT_DOUBLE_EQ(*groups[1].rollouts[0].scores[1].value, 0.9);
+}
+
+TEST(Reward, AFunctionThatScoresNobodyInAGroupDoesNotCount) {
+  std::vector<RolloutGroup> groups = {group_of({"2x", "8x"})};
+  score_groups(two_functions(), groups);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[0].reward, 0.2);
+  EXPECT_EQ(groups[0].rollouts[0].scores[1].reason, "broken");
+}
+
+TEST(Reward, AMissingScoreIsNoZero) {
+  std::vector<RolloutGroup> groups = {group_of({"2x", "84"}), group_of({"xx", "xx"})};
+  score_groups(two_functions(), groups);
+  EXPECT_FALSE(groups[0].rollouts[0].reward);
+  EXPECT_TRUE(groups[0].rollouts[1].reward);
+  EXPECT_FALSE(groups[1].rollouts[0].reward);
+}
+
+TEST(Reward, NoAnswerIsUnscored) {
+  std::vector<RolloutGroup> groups = {group_of({"24", "80"})};
+  groups[0].rollouts[0].completion = {};
+  score_groups(two_functions(), groups);
+  EXPECT_FALSE(groups[0].rollouts[0].reward);
+  EXPECT_TRUE(groups[0].rollouts[1].reward);
+}
+
+TEST(Reward, AFunctionThatThrowsStopsTheRun) {
+  std::vector<RolloutGroup> groups = {group_of({"24"})};
+  auto functions = two_functions();
+  functions[1].score = [](std::span<const Sample>) -> std::vector<Score> {
+    throw std::runtime_error("no key");
+  };
+  EXPECT_THROW(score_groups(functions, groups), std::runtime_error);
+  functions[1].score = [](std::span<const Sample>) { return std::vector<Score>(); };
+  EXPECT_THROW(score_groups(functions, groups), std::logic_error);
+}
+
+}  // namespace pupil
