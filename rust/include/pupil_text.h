@@ -76,6 +76,22 @@ pt_status pt_template_render(
     const pt_template* chat_template, const char* context, size_t len, int64_t now_s,
     char** text, size_t* text_len);
 
+/* Counts from the syntax tree of a Python program; all 0 if it does not parse. */
+typedef struct {
+  bool parses;
+  uint32_t functions, documented; /* defs, and those with a docstring */
+  uint32_t comments;
+  uint32_t statements; /* that do something: no pass, docstring or "..." */
+  uint32_t code_lines;
+  uint32_t nesting, loop_nesting; /* deepest, of blocks and of loops */
+  uint32_t complexity;            /* McCabe's, of the most complex function */
+  uint32_t names, short_names;    /* chosen names, and those of one letter */
+  uint32_t odd_names;             /* in mixed case */
+  uint32_t bare_excepts;
+} pt_python_facts_out;
+
+pt_status pt_python_facts(const char* source, size_t len, pt_python_facts_out* facts);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,5 +6,6 @@ mod encode;
 mod ffi;
 mod generation;
 mod python;
+mod syntax;
 mod template;
 mod tokenizer;

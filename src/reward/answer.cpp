@@ -4,6 +4,8 @@
 #include <cctype>
 #include <optional>
 
+#include "text/python_source.h"
+
 namespace pupil {
 namespace {
 
@@ -49,11 +51,6 @@ bool may_be_python(const FencedBlock& block) {
   const auto& language = block.language;
   return language.empty() || language == "python" || language == "py" ||
          language == "python3";
-}
-
-/// Prose has no line that begins a function or class.
-bool parses_as_python(std::string_view text) {
-  return defines(text, "");
 }
 
 std::string choose_block(

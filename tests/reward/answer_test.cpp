@@ -32,7 +32,7 @@ TEST(Answer, TheBlockThatDefinesTheEntryPoint) {
 TEST(Answer, ElseTheLongestThatParses) {
   const std::string answer =
       "```\nx = 1\n```\n```python\ndef long(x):\n    return x\n```\n"
-      "```python\ndef_broken(:\n  something much longer than the others is here\n```\n";
+      "```python\ndef broken(:\n  something much longer than the others is here\n```\n";
   EXPECT_EQ(code_of_answer(answer, ""), "def long(x):\n    return x\n");
   EXPECT_EQ(code_of_answer(answer, "f"), "def long(x):\n    return x\n");
 }
