@@ -7,6 +7,7 @@
 #include "app/commands.h"
 #include "app/version.h"
 #include "base/error.h"
+#include "base/log.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ void add_commands(CLI::App& app) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  pupil::start_log();
   CLI::App app("Pupil teaches a small code model with AI feedback.", "pupil");
   app.set_version_flag("--version", pupil::version_text);
   app.require_subcommand(1);

@@ -1,0 +1,54 @@
+// How far a phase has come: a bar on a terminal, now and then a plain line in a pipe.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+namespace pupil {
+
+/// What a progress display shows.
+struct ProgressState {
+  std::string label;  // "sampling"
+  std::string unit;   // "completions"
+  int64_t done = 0;
+  int64_t total = 0;  // 0 where it is not known
+  double elapsed_s = 0;
+  std::string note = {};  // shown last; may be empty
+};
+
+/// "sampling  [#####.....]  50 %  16/32 completions  3.1/s  0:05 left  note", at most
+/// `width` columns: the bar gives way first, then the note.
+std::string progress_bar(const ProgressState& state, int width);
+
+/// "sampling: 16/32 completions, 3.1/s, 0:05 left, note".
+std::string progress_line(const ProgressState& state);
+
+/// Shows one phase on stderr from construction to destruction. On a terminal the bar
+/// disappears at the end; in a pipe a line is written every 10 seconds at most, and
+/// none for a phase shorter than that. Thread-safe.
+class Progress {
+ public:
+  Progress(std::string label, std::string unit, int64_t total);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void advance(int64_t count = 1);
+  /// Sets the text at the end, such as the last reward.
+  void note(std::string text);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void show();
+
+  std::mutex mutex_;
+  ProgressState state_;
+  const Clock::time_point start_ = Clock::now();
+  Clock::time_point shown_ = start_;
+  const bool on_terminal_;
+};
+
+}  // namespace pupil
