@@ -18,9 +18,9 @@ struct PythonFacts {
   int nesting = 0;       // deepest nesting of if, for, while, try, with, match
   int loop_nesting = 0;  // deepest nesting of loops, comprehensions included
   int complexity = 0;    // McCabe's, of the most complex function
-  int names = 0;        // of functions, parameters and variables, where they are chosen
-  int short_names = 0;  // those of one letter
-  int odd_names = 0;    // those in mixed case
+  int names = 0;         // of parameters and variables, where they are chosen
+  int short_names = 0;   // those of one letter
+  int odd_names = 0;     // those in mixed case
   int bare_excepts = 0;
 };
 
