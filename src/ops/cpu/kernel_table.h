@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "ops/cpu/attention_types.h"
+
 namespace pupil::cpu {
 
 enum class Format : int { f32, f16, bf16, q4, q8 };
@@ -74,6 +76,13 @@ struct KernelTable {
       float* dx,
       int64_t rows,
       int64_t width);
+  /// See attention_types.h for `scratch`.
+  void (*attention)(const Attention& a, const AttentionTile& tile, float* scratch);
+  void (*attention_gradient)(
+      const Attention& a,
+      const AttentionGradient& g,
+      const AttentionTile& tile,
+      float* scratch);
 };
 
 /// Null where the program was built for another processor family.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/cpu/activation_kernel.h"
+#include "ops/cpu/attention_vjp_kernel.h"
 #include "ops/cpu/convert_kernel.h"
 #include "ops/cpu/few_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
@@ -25,6 +26,8 @@ const KernelTable* make_kernels() {
       .swiglu_vjp = swiglu_vjp_rows<V>,
       .rms_norm = rms_norm_rows<V>,
       .rms_norm_vjp = rms_norm_vjp_rows<V>,
+      .attention = attention_tile<V>,
+      .attention_gradient = attention_gradient_tile<V>,
   };
   return &kTable;
 }

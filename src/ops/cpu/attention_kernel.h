@@ -1,0 +1,251 @@
+// Flash-style attention (arXiv:2205.14135): softmax over blocks of keys with a running
+// maximum. Blocks lie at absolute positions, whichever operation asks and however the
+// keys are divided into prefix and own, and scores and sums run in one order: prefill,
+// training and decode give the same bits. Keys that a query does not see have weight 0.
+
+#pragma once
+
+#include "ops/cpu/attention_types.h"
+#include "ops/cpu/few_rows_kernel.h"
+#include "ops/cpu/vector_math.h"
+
+namespace pupil::cpu {
+namespace {
+
+/// Keys and values of one block, row by row.
+struct KeyBlock {
+  const float *k, *v;
+  int64_t k_stride, v_stride;
+  int64_t start, count;  // absolute position of the first; number of keys
+};
+
+// C [rows, n] (+)= A [rows, k] times B of float32, on this thread.
+template <class V>
+void small_product(
+    const float* a,
+    int64_t a_stride,
+    int64_t rows,
+    const float* b,
+    int64_t b_stride,
+    bool transposed,
+    int64_t k,
+    int64_t n,
+    float* c,
+    int64_t c_stride,
+    bool accumulate) {
+  MatrixB matrix{};
+  matrix.data = b;
+  matrix.format = Format::f32;
+  matrix.transposed = transposed;
+  matrix.row_stride = b_stride;
+  Gemm gemm{a, a_stride, matrix, c, c_stride, rows, n, k, accumulate};
+  gemm_tile<V>(gemm, {0, rows, 0, n});
+}
+
+inline const float* at(const HeadView& view, int64_t b, int64_t head, int64_t token) {
+  return view.data + b * view.batch + head * view.head + token * view.token;
+}
+
+inline void copy_rows(
+    const float* from, int64_t stride, int64_t count, int64_t width, float* to) {
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t e = 0; e < width; ++e) to[i * width + e] = from[i * stride + e];
+}
+
+// The keys of row b from `start` on; `scratch` [2, kKeyBlock, width] joins a block that
+// lies across the end of the prefix.
+inline KeyBlock key_block(
+    const Attention& a, int64_t b, int64_t kv_head, int64_t start, float* scratch) {
+  int64_t total = a.prefix + a.own, end = start + kKeyBlock;
+  if (end > total) end = total;
+  if (end <= a.prefix)
+    return {
+        at(a.prefix_k, 0, kv_head, start),
+        at(a.prefix_v, 0, kv_head, start),
+        a.prefix_k.token,
+        a.prefix_v.token,
+        start,
+        end - start};
+  if (start >= a.prefix)
+    return {
+        at(a.k, b, kv_head, start - a.prefix),
+        at(a.v, b, kv_head, start - a.prefix),
+        a.k.token,
+        a.v.token,
+        start,
+        end - start};
+  int64_t w = a.width, first = a.prefix - start, rest = end - a.prefix;
+  float *k = scratch, *v = scratch + kKeyBlock * w;
+  copy_rows(at(a.prefix_k, 0, kv_head, start), a.prefix_k.token, first, w, k);
+  copy_rows(at(a.prefix_v, 0, kv_head, start), a.prefix_v.token, first, w, v);
+  copy_rows(at(a.k, b, kv_head, 0), a.k.token, rest, w, k + first * w);
+  copy_rows(at(a.v, b, kv_head, 0), a.v.token, rest, w, v + first * w);
+  return {k, v, w, w, start, end - start};
+}
+
+/// The rows of a tile: (b, head of the group, query), the query fastest.
+struct TileRows {
+  const Attention& a;
+  const AttentionTile& t;
+  int64_t group() const { return a.heads / a.kv_heads; }
+  int64_t queries() const { return t.t1 - t.t0; }
+  int64_t per_batch() const { return group() * queries(); }
+  int64_t count() const { return (t.b1 - t.b0) * per_batch(); }
+  int64_t batch(int64_t row) const { return t.b0 + row / per_batch(); }
+  int64_t head(int64_t row) const {
+    return t.kv_head * group() + row % per_batch() / queries();
+  }
+  int64_t query(int64_t row) const { return t.t0 + row % queries(); }
+  // Of [B, H, T].
+  int64_t index(int64_t row) const {
+    return (batch(row) * a.heads + head(row)) * a.queries + query(row);
+  }
+  // Keys that the row sees.
+  int64_t limit(int64_t row) const {
+    return a.prefix + a.own - a.queries + query(row) + 1;
+  }
+};
+
+template <class V>
+void load_queries(const TileRows& rows, float* out) {
+  auto scale = V::set1(rows.a.scale);
+  for (int64_t r = 0; r < rows.count(); ++r, out += rows.a.width) {
+    const float* q = at(rows.a.q, rows.batch(r), rows.head(r), rows.query(r));
+    for_lanes<V>(rows.a.width, [&](int64_t e, int64_t n) {
+      store_some<V>(out + e, n, V::mul(load_some<V>(q + e, n), scale));
+    });
+  }
+}
+
+/// Running softmax of a tile's rows.
+struct TileState {
+  float* q;       // [rows, width], scaled
+  float* acc;     // [rows, width]
+  float* scores;  // [rows, kKeyBlock], then the weights
+  float* max;     // [rows]
+  float* sum;     // [rows]
+  float* joined;  // [2, kKeyBlock, width]
+};
+
+// Scores of one row to weights; rescales what the row has gathered so far.
+template <class V>
+void weigh(TileState& s, int64_t row, int64_t visible, int64_t width) {
+  float* x = s.scores + row * kKeyBlock;
+  for (int64_t j = visible < 0 ? 0 : visible; j < kKeyBlock; ++j)
+    x[j] = -__builtin_inff();
+  auto high = V::load(x);
+  for (int64_t j = V::kLanes; j < kKeyBlock; j += V::kLanes)
+    high = V::max(high, V::load(x + j));
+  float block_max = max_lanes<V>(high);
+  float max = block_max > s.max[row] ? block_max : s.max[row];
+  auto shift = V::set1(max), total = V::zero();
+  for (int64_t j = 0; j < kKeyBlock; j += V::kLanes) {
+    auto weight = exp<V>(V::sub(V::load(x + j), shift));
+    V::store(x + j, weight);
+    total = V::add(total, weight);
+  }
+  float lanes[V::kLanes];
+  auto factor = exp<V>(V::set1(s.max[row] - max));
+  V::store(lanes, factor);
+  s.sum[row] = V::fma1(s.sum[row], lanes[0], sum_lanes<V>(total));
+  s.max[row] = max;
+  if (lanes[0] == 1.0f) return;
+  float* acc = s.acc + row * width;
+  for_lanes<V>(width, [&](int64_t e, int64_t n) {
+    store_some<V>(acc + e, n, V::mul(load_some<V>(acc + e, n), factor));
+  });
+}
+
+// Rows [first, last) attend to one block.
+template <class V>
+void attend_block(
+    const TileRows& rows,
+    TileState& s,
+    int64_t first,
+    int64_t last,
+    const KeyBlock& block) {
+  int64_t w = rows.a.width, n = last - first;
+  float* scores = s.scores + first * kKeyBlock;
+  small_product<V>(
+      s.q + first * w,
+      w,
+      n,
+      block.k,
+      block.k_stride,
+      true,
+      w,
+      block.count,
+      scores,
+      kKeyBlock,
+      false);
+  for (int64_t r = first; r < last; ++r) {
+    int64_t visible = rows.limit(r) - block.start;
+    if (visible > 0) {
+      weigh<V>(s, r, visible < block.count ? visible : block.count, w);
+    } else {
+      for (int64_t j = 0; j < kKeyBlock; ++j) s.scores[r * kKeyBlock + j] = 0.0f;
+    }
+  }
+  small_product<V>(
+      scores,
+      kKeyBlock,
+      n,
+      block.v,
+      block.v_stride,
+      false,
+      block.count,
+      w,
+      s.acc + first * w,
+      w,
+      true);
+}
+
+template <class V>
+void store_results(const TileRows& rows, const TileState& s) {
+  int64_t w = rows.a.width;
+  for (int64_t r = 0; r < rows.count(); ++r) {
+    auto factor = V::set1(1.0f / s.sum[r]);
+    float* out = rows.a.out + rows.index(r) * w;
+    for_lanes<V>(w, [&](int64_t e, int64_t n) {
+      store_some<V>(out + e, n, V::mul(load_some<V>(s.acc + r * w + e, n), factor));
+    });
+    if (rows.a.lse) rows.a.lse[rows.index(r)] = s.max[r] + __builtin_logf(s.sum[r]);
+  }
+}
+
+inline TileState tile_state(int64_t rows, int64_t width, float* scratch) {
+  TileState s{};
+  s.q = scratch;
+  s.acc = s.q + rows * width;
+  s.scores = s.acc + rows * width;
+  s.max = s.scores + rows * kKeyBlock;
+  s.sum = s.max + rows;
+  s.joined = s.sum + rows;
+  for (int64_t i = 0; i < rows * width; ++i) s.acc[i] = 0.0f;
+  for (int64_t r = 0; r < rows; ++r) s.max[r] = -__builtin_inff(), s.sum[r] = 0.0f;
+  return s;
+}
+
+template <class V>
+void attention_tile(const Attention& a, const AttentionTile& t, float* scratch) {
+  TileRows rows{a, t};
+  auto s = tile_state(rows.count(), a.width, scratch);
+  load_queries<V>(rows, s.q);
+  int64_t seen = rows.limit(rows.count() - 1), per_batch = rows.per_batch();
+  for (int64_t start = 0; start < seen; start += kKeyBlock) {
+    if (start + kKeyBlock <= a.prefix) {  // every row's: read once for all
+      auto block = key_block(a, 0, t.kv_head, start, s.joined);
+      attend_block<V>(rows, s, 0, rows.count(), block);
+      continue;
+    }
+    for (int64_t b = t.b0; b < t.b1; ++b) {
+      auto block = key_block(a, b, t.kv_head, start, s.joined);
+      int64_t first = (b - t.b0) * per_batch;
+      attend_block<V>(rows, s, first, first + per_batch, block);
+    }
+  }
+  store_results<V>(rows, s);
+}
+
+}  // namespace
+}  // namespace pupil::cpu

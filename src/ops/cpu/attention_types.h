@@ -1,0 +1,50 @@
+// Attention as the kernels see it: strided float32 views and one tile of the work.
+
+#pragma once
+
+#include <stdint.h>
+
+namespace pupil::cpu {
+
+/// [B, heads, tokens, E] with unit stride along E; strides in elements.
+struct HeadView {
+  const float* data;
+  int64_t batch, head, token;
+};
+
+/// B rows of T queries. Row b's keys are the prefix's, at absolute positions 0 .. P -
+/// 1, then its own; query t sees the first P + own - T + t + 1 of them.
+struct Attention {
+  HeadView q, prefix_k, prefix_v, k, v;  // the prefix is every row's: batch stride 0
+  int64_t heads, kv_heads, queries, prefix, own, width;
+  float scale;
+  float* out;  // [B, H, T, E]
+  float* lse;  // [B, H, T] log of the sum of e^score, or null
+};
+
+/// What the backward pass reads and writes besides.
+struct AttentionGradient {
+  const float* dout;  // [B, H, T, E]
+  float* dq;          // [B, H, T, E]
+  float* dk;          // [B, K, P + own, E], zeroed by the caller
+  float* dv;
+};
+
+/// Rows [b0, b1), queries [t0, t1) of the query heads that share `kv_head`.
+struct AttentionTile {
+  int64_t b0, b1, kv_head, t0, t1;
+};
+
+/// Keys of one step, at absolute positions that are multiples of it.
+constexpr int64_t kKeyBlock = 64;
+
+/// Floats of scratch that a tile of `rows` (query, head) pairs needs.
+constexpr int64_t attention_scratch(int64_t rows, int64_t width) {
+  return rows * (2 * width + kKeyBlock + 2) + 2 * kKeyBlock * width;
+}
+
+constexpr int64_t attention_gradient_scratch(int64_t rows, int64_t width) {
+  return rows * (3 * width + 4 * kKeyBlock + 2) + 2 * kKeyBlock * width;
+}
+
+}  // namespace pupil::cpu
