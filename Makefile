@@ -3,6 +3,7 @@
 #   make demo                 build, fetch a student, train it, show before and after
 #   make build                build/release/pupil
 #   make test                 every test that ends in minutes
+#   make test-asan            unit tests under the address and undefined-behaviour sanitizers
 #   make test-long            the rest: sanitizers over everything, long runs
 #   make lint                 form, layers, sizes, clang-tidy
 #   make format               clang-format over the tree
@@ -24,17 +25,17 @@ demo: build
 
 test:
 	@scripts/build.sh release
-	@$(CTEST) --test-dir build/release --label-exclude long
+	@$(CTEST) --test-dir build/release --label-exclude '^long$$'
 
 test-asan:
 	@scripts/build.sh asan
-	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude 'long|executable'
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude '^(long|app)$$'
 
 test-long:
 	@scripts/build.sh release
 	@scripts/build.sh asan
 	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan
-	@$(CTEST) --test-dir build/release --label-regex long
+	@$(CTEST) --test-dir build/release --label-regex '^long$$'
 
 lint:
 	@scripts/setup.sh

@@ -1,6 +1,16 @@
 # The Rust crate in rust/ (tokenizers, chat templates, syntax trees) as an imported target.
 # Debian calls its newer Rust packages cargo-web and rustc-web; the command is still cargo.
-find_program(CARGO cargo HINTS $ENV{HOME}/.cargo/bin REQUIRED)
+# One that is too old for Cargo.toml's rust-version is passed over, as scripts/setup.sh does.
+file(STRINGS ${CMAKE_SOURCE_DIR}/rust/Cargo.toml PUPIL_RUST REGEX "^rust-version")
+string(REGEX MATCH "[0-9.]+" PUPIL_RUST "${PUPIL_RUST}")
+function(pupil_cargo_is_new accepted cargo)
+  execute_process(COMMAND ${cargo} --version OUTPUT_VARIABLE version ERROR_QUIET)
+  string(REGEX MATCH "[0-9.]+" version "${version}")
+  if(version VERSION_LESS PUPIL_RUST)
+    set(${accepted} FALSE PARENT_SCOPE)
+  endif()
+endfunction()
+find_program(CARGO cargo PATHS $ENV{HOME}/.cargo/bin VALIDATOR pupil_cargo_is_new REQUIRED)
 set(PUPIL_TEXT_LIB ${CMAKE_BINARY_DIR}/rust/release/libpupil_text.a)
 file(GLOB_RECURSE PUPIL_TEXT_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/rust/src/*.rs)
 add_custom_command(

@@ -20,6 +20,7 @@ int complain(const std::exception& error, ExitCode code) {
 
 void add_commands(CLI::App& app) {
   pupil::add_init(app);
+  pupil::add_doctor(app);
   pupil::add_train(app);
   pupil::add_generate(app);
   pupil::add_logprobs(app);

@@ -9,6 +9,7 @@ namespace pupil {
 
 // Each line here has one in main.cpp.
 void add_convert(CLI::App& app);
+void add_doctor(CLI::App& app);
 void add_init(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);

@@ -1,0 +1,100 @@
+#include "app/machine.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
+#include "mlx/version.h"
+#include "ops/cpu/cpu_features.h"
+#ifdef __linux__
+#include <sched.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+#endif
+
+namespace pupil {
+
+namespace {
+
+#if defined(__x86_64__)
+std::string features() {
+  std::string names;
+  const auto add = [&](const char* name, bool has) {
+    if (has) names += std::string(names.empty() ? "" : " ") + name;
+  };
+  add("avx2", __builtin_cpu_supports("avx2"));
+  add("fma", __builtin_cpu_supports("fma"));
+  add("avx512f", __builtin_cpu_supports("avx512f"));
+  add("avx512bw", __builtin_cpu_supports("avx512bw"));
+  add("avx512vnni", __builtin_cpu_supports("avx512vnni"));
+  add("avx512bf16", __builtin_cpu_supports("avx512bf16"));
+  return names.empty() ? "x86-64" : names;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+std::string features() {
+  std::string names = "neon";
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) names += " dotprod";
+  if (getauxval(AT_HWCAP) & HWCAP_SVE) names += " sve";
+  if (getauxval(AT_HWCAP2) & HWCAP2_BF16) names += " bf16";
+  if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) names += " i8mm";
+  return names;
+}
+#elif defined(__aarch64__)
+std::string features() {
+  return "neon";
+}
+#else
+std::string features() {
+  return "unknown";
+}
+#endif
+
+}  // namespace
+
+std::string cpu_features_text() {
+  return features() + " (kernels: " + cpu::kernels().name + ")";
+}
+
+std::string mlx_library_path() {
+  Dl_info info{};
+  const auto* inside_mlx = reinterpret_cast<const void*>(&mlx::core::version);
+  const bool found = dladdr(inside_mlx, &info) != 0 && info.dli_fname != nullptr;
+  return found ? info.dli_fname : "an unknown file";
+}
+
+int num_cores() {
+#ifdef __linux__
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+uint64_t total_memory_bytes() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::optional<uint64_t> available_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  uint64_t kilobytes = 0;
+  while (file >> name >> kilobytes) {
+    if (name == "MemAvailable:") return kilobytes << 10;
+    std::getline(file, unit);
+  }
+  return std::nullopt;
+}
+
+std::string gigabytes_text(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+}  // namespace pupil

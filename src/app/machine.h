@@ -1,0 +1,29 @@
+// What this machine has, for `pupil doctor` and `pupil --version`.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace pupil {
+
+/// The vector extensions that matter to the kernels, and which kernels are in use:
+/// "avx2 fma f16c (kernels: avx2)".
+std::string cpu_features_text();
+
+/// The file that MLX was loaded from.
+std::string mlx_library_path();
+
+/// Cores that this process may run on.
+int num_cores();
+
+/// Bytes of memory in the machine, and free for a new program; nullopt where the
+/// system does not tell.
+uint64_t total_memory_bytes();
+std::optional<uint64_t> available_memory_bytes();
+
+/// "1.5 GB", of 10^9 bytes.
+std::string gigabytes_text(uint64_t bytes);
+
+}  // namespace pupil

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <string>
+
+namespace pupil {
+
+struct ShellResult {
+  int exit_code = -1;  // -1: ended by a signal
+  std::string output;  // stdout; add 2>&1 to the command for both
+};
+
+/// Runs a command line by /bin/sh.
+inline ShellResult run_shell(const std::string& command) {
+  ShellResult result;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) return result;
+  char buffer[4096];
+  while (size_t count = std::fread(buffer, 1, sizeof buffer, pipe)) {
+    result.output.append(buffer, count);
+  }
+  const int status = ::pclose(pipe);
+  if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+  return result;
+}
+
+/// Runs the executable in an empty environment, stderr after stdout.
+inline ShellResult run_pupil(const std::string& arguments) {
+  return run_shell(
+      "env -i PATH=/usr/bin:/bin '" PUPIL_EXECUTABLE "' " + arguments + " 2>&1");
+}
+
+}  // namespace pupil
