@@ -1,5 +1,8 @@
 #include "ops/rope.h"
 
+#include "ops/cpu/arrays.h"
+#include "ops/cpu/rope_primitive.h"
+
 namespace pupil {
 
 RopeTable rope_table(const mx::array& positions, const mx::array& periods) {
@@ -9,6 +12,10 @@ RopeTable rope_table(const mx::array& positions, const mx::array& periods) {
 }
 
 mx::array rope(const mx::array& x, const RopeTable& table) {
+  return cpu::on_cpu() ? cpu::rope_fused(x, table) : rope_fallback(x, table);
+}
+
+mx::array rope_fallback(const mx::array& x, const RopeTable& table) {
   auto cos = mx::expand_dims(table.cos, 1);  // [N, 1, E / 2]
   auto sin = mx::expand_dims(table.sin, 1);
   auto parts = mx::split(mx::astype(x, mx::float32), 2, 2);

@@ -20,4 +20,7 @@ RopeTable rope_table(const mx::array& positions, const mx::array& periods);
 /// x [N, H, E] -> the same, each head turned by its token's angles, in x's type.
 mx::array rope(const mx::array& x, const RopeTable& table);
 
+/// The definition, in plain MLX ops.
+mx::array rope_fallback(const mx::array& x, const RopeTable& table);
+
 }  // namespace pupil

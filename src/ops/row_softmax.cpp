@@ -47,6 +47,12 @@ constexpr float kLowest = -87.0f;  // exp of it is still a normal float32
   return gap < kLowest ? kLowest : gap;
 }
 
+// exp(gap), and nothing where that would not be a normal number.
+[[gnu::always_inline]] inline float mass_of(float gap) {
+  float e = exp_of(gap < kLowest ? kLowest : gap);
+  return gap < kLowest ? 0.0f : e;
+}
+
 }  // namespace
 
 PUPIL_ALL_ISAS RowSums
@@ -82,6 +88,23 @@ row_sums(const float* logits, int size, float inverse_temperature) {
   double total = 0, gaps = 0;
   for (int l = 0; l < kLanes; ++l) total += sum[l], gaps += weighted[l];
   return {max, static_cast<float>(std::log(total)), static_cast<float>(gaps / total)};
+}
+
+PUPIL_ALL_ISAS float row_exp_sum(
+    const float* logits, int size, float inverse_temperature, float max) {
+  float sum[kLanes] = {};
+  int whole = size / kLanes * kLanes;
+  for (int i = 0; i < whole; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      sum[l] += mass_of(logits[i + l] * inverse_temperature - max);
+    }
+  }
+  for (int i = whole; i < size; ++i) {
+    sum[i - whole] += mass_of(logits[i] * inverse_temperature - max);
+  }
+  float total = 0;
+  for (float part : sum) total += part;
+  return total;
 }
 
 PUPIL_ALL_ISAS void row_negative_softmax(

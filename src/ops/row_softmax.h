@@ -14,6 +14,9 @@ struct RowSums {
 /// of the index, whatever the instruction set.
 RowSums row_sums(const float* logits, int size, float inverse_temperature);
 
+/// sum exp(x - max) of x = logits / temperature; 0 for x that is -inf. In 16 lanes.
+float row_exp_sum(const float* logits, int size, float inverse_temperature, float max);
+
 /// gradient[i] = -p[i] * inverse_temperature; may be `logits` itself.
 void row_negative_softmax(
     const float* logits,

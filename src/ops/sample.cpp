@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/cpu/arrays.h"
+#include "ops/cpu/sample_primitive.h"
 #include "ops/token_logprobs.h"
 
 namespace pupil {
@@ -52,6 +54,12 @@ mx::array inverse_cdf(const mx::array& scores, const mx::array& uniforms) {
 }  // namespace
 
 SampledTokens sample_tokens(
+    const mx::array& logits, const mx::array& uniforms, const Truncation& truncation) {
+  if (cpu::on_cpu()) return cpu::sample_tokens_fused(logits, uniforms, truncation);
+  return sample_tokens_fallback(logits, uniforms, truncation);
+}
+
+SampledTokens sample_tokens_fallback(
     const mx::array& logits, const mx::array& uniforms, const Truncation& truncation) {
   auto scores = mx::astype(logits, mx::float32);
   if (truncation.temperature == 0.0f) {

@@ -29,4 +29,8 @@ struct SampledTokens {
 SampledTokens sample_tokens(
     const mx::array& logits, const mx::array& uniforms, const Truncation& truncation);
 
+/// The definition, in plain MLX ops.
+SampledTokens sample_tokens_fallback(
+    const mx::array& logits, const mx::array& uniforms, const Truncation& truncation);
+
 }  // namespace pupil
