@@ -179,6 +179,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
 void run_train(const TrainOptions& options) {
   StopSignals signals;
   auto config = read_config(options);
+  check_run_dir(*config.logging.run_dir, options.resume);
   Session session(config);
   auto lora = session.config.model.adapter_path
                   ? read_adapter_config(*session.config.model.adapter_path)
@@ -188,6 +189,7 @@ void run_train(const TrainOptions& options) {
       options.resume,
       adapter_config_text(lora, fs::absolute(session.model.path).string()));
   run.write("config.yaml", dump_yaml(session.config));
+  if (session.config.logging.tensorboard) run.start_tensorboard();
   run.print("run directory: " + run.path().string());
   train_session(session, session.model.decoder, run, options.resume);
 }

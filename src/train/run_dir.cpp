@@ -1,9 +1,14 @@
 #include "train/run_dir.h"
 
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <stdexcept>
+
+#include "formats/tfevents.h"
 
 namespace pupil {
 
@@ -11,18 +16,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
+double wall_time() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+std::string event_line(const nlohmann::ordered_json& row) {
+  std::vector<std::pair<std::string, float>> scalars;
+  for (const auto& [name, value] : row.items()) {
+    if (name != "step" && value.is_number())
+      scalars.emplace_back(name, value.get<float>());
+  }
+  return scalar_record(wall_time(), row.at("step").get<int64_t>(), scalars);
+}
+
 fs::path prepared(const fs::path& path, bool resume) {
-  bool has_run = fs::exists(path / "config.yaml");
-  if (has_run && !resume) {
-    throw std::invalid_argument(
-        "[run] " + path.string() +
-        " holds a run already; go on with --resume, or choose another "
-        "--logging.run_dir");
-  }
-  if (!has_run && resume) {
-    throw std::invalid_argument(
-        "[run] " + path.string() + " holds no run to resume (no config.yaml)");
-  }
+  check_run_dir(path, resume);
   std::error_code error;
   fs::create_directories(path / "adapters", error);
   if (error) {
@@ -51,6 +60,20 @@ int step_of(const std::string& line) {
 }
 
 }  // namespace
+
+void check_run_dir(const fs::path& path, bool resume) {
+  bool has_run = fs::exists(path / "config.yaml");
+  if (has_run && !resume) {
+    throw std::invalid_argument(
+        "[run] " + path.string() +
+        " holds a run already; go on with --resume, or choose another "
+        "--logging.run_dir");
+  }
+  if (!has_run && resume) {
+    throw std::invalid_argument(
+        "[run] " + path.string() + " holds no run to resume (no config.yaml)");
+  }
+}
 
 void truncate_rows(const fs::path& path, int step) {
   std::ifstream in(path, std::ios::binary);
@@ -84,7 +107,17 @@ void RunDir::warn(const std::string& line) {
   log_.append(clock_text() + "warning: " + line + "\n");
 }
 
+void RunDir::start_tensorboard() {
+  auto folder = path_ / "tensorboard";
+  fs::create_directories(folder);
+  auto name = "events.out.tfevents." + std::to_string(std::time(nullptr)) + ".pupil." +
+              std::to_string(::getpid());
+  events_.emplace(folder / name);
+  events_->append(event_file_header(wall_time()));
+}
+
 void RunDir::add_metrics(const nlohmann::ordered_json& row) {
+  if (events_) events_->append(event_line(row));
   metrics_.append(
       row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

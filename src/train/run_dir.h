@@ -28,6 +28,9 @@ class RunDir {
   void print(const std::string& line);
   void warn(const std::string& line);
 
+  /// From now on metrics go to a new file in tensorboard/ as well.
+  void start_tensorboard();
+
   /// One row of metrics.jsonl; rows of rollouts.jsonl. A row has its "step".
   void add_metrics(const nlohmann::ordered_json& row);
   void add_rollouts(std::span<const nlohmann::ordered_json> rows);
@@ -53,7 +56,12 @@ class RunDir {
   FileLock lock_;
   CheckpointStore checkpoints_;
   AppendFile log_, metrics_, rollouts_;
+  std::optional<AppendFile> events_;
 };
+
+/// Throws what RunDir's constructor would throw about `path`, and changes nothing: to
+/// be asked before long work.
+void check_run_dir(const std::filesystem::path& path, bool resume);
 
 /// Cuts a JSON Lines file before its first row past `step`, or that is no JSON object
 /// with a "step".

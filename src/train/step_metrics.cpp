@@ -87,8 +87,9 @@ void add_rewards(Json& row, const StepRecord& record) {
 
 void add_policy(Json& row, const StepRecord& record) {
   const auto& p = record.policy;
-  row["entropy"] = p.per_token(p.entropy);
-  if (record.with_kl) row["kl"] = p.per_token(p.kl);
+  bool any = p.num_tokens > 0;  // nothing trained: nothing measured
+  row["entropy"] = number(any ? p.per_token(p.entropy) : NAN);
+  if (record.with_kl) row["kl"] = number(any ? p.per_token(p.kl) : NAN);
   row["clip_ratio/low_mean"] = p.per_token(p.clipped_low);
   row["clip_ratio/low_min"] = std::isfinite(p.low_min) ? p.low_min : 0.0;
   row["clip_ratio/high_mean"] = p.per_token(p.clipped_high);

@@ -191,6 +191,18 @@ TEST(RunDir, AFullDiskTakesNothingAway) {
   EXPECT_EQ(names_in(dir.path() / "checkpoints"), before);
 }
 
+TEST(RunDir, MetricsGoToTensorBoardToo) {
+  TempDir dir;
+  RunDir run(dir.path(), false, "{}\n");
+  run.start_tensorboard();
+  run.add_metrics({{"step", 1}, {"reward", 0.5}, {"loss", nullptr}});
+  auto names = names_in(dir.path() / "tensorboard");
+  ASSERT_EQ(names.size(), 1u);
+  auto bytes = read_file(dir.path() / "tensorboard" / names[0]);
+  EXPECT_NE(bytes.find("reward"), std::string::npos);
+  EXPECT_EQ(bytes.find("loss"), std::string::npos);
+}
+
 TEST(RunDir, RowsAreCutAtTheCheckpointsStep) {
   TempDir dir;
   auto path = dir.path() / "rows.jsonl";

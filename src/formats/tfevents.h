@@ -1,0 +1,30 @@
+// TensorBoard event files: TFRecord framing around Event messages, written by hand
+// since two message types with five fields are all there is. Format:
+// tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace pupil {
+
+/// CRC-32C (Castagnoli), as of RFC 3720.
+uint32_t crc32c(std::string_view bytes);
+
+/// One record: length, masked checksum of the length, `data`, masked checksum of it.
+std::string tf_record(std::string_view data);
+
+/// The record that opens a file. `wall_time`: seconds since 1970.
+std::string event_file_header(double wall_time);
+
+/// Scalars of one step as one record.
+std::string scalar_record(
+    double wall_time,
+    int64_t step,
+    const std::vector<std::pair<std::string, float>>& scalars);
+
+}  // namespace pupil
