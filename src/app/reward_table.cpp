@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "reward/format_reward.h"
+#include "reward/rubric.h"
 #include "reward/sandbox.h"
 #include "reward/tests_reward.h"
 
@@ -23,6 +25,8 @@ RewardFn make_reward(
     const Config& config,
     const std::shared_ptr<Teacher>& teacher) {
   if (name == "tests") return make_tests(config);
+  if (name == "format") return format_reward();
+  if (name == "rubric") return rubric_reward();
   if (name == "teacher") {
     if (!teacher) {
       throw std::invalid_argument(
