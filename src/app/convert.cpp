@@ -2,13 +2,14 @@
 
 #include "models/convert.h"
 
-#include <unistd.h>
-
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "app/commands.h"
-#include "base/error.h"
+#include "base/progress.h"
 
 namespace pupil {
 namespace {
@@ -35,20 +36,24 @@ double megabytes(int64_t bytes) {
   return static_cast<double>(bytes) / 1e6;
 }
 
-// On a terminal one line that counts; in a pipe a line every tenth of the tensors.
-void show_progress(size_t done, size_t total, int64_t bytes) {
-  bool terminal = ::isatty(STDERR_FILENO) != 0;
-  size_t step = terminal ? 1 : std::max<size_t>(1, total / 10);
-  if (done % step != 0 && done != total) return;
-  std::fprintf(
-      stderr,
-      "%sconverted %zu of %zu tensors, %.1f MB%s",
-      terminal ? "\r" : "",
-      done,
-      total,
-      megabytes(bytes),
-      terminal && done != total ? "" : "\n");
-}
+// Shows how far a conversion has come; it learns the number of tensors on the way.
+class ConversionBar {
+ public:
+  void operator()(size_t done, size_t total, int64_t bytes) {
+    if (!progress_) {
+      progress_.emplace("converting", "tensors", static_cast<int64_t>(total));
+    }
+    char note[32];
+    std::snprintf(note, sizeof note, "%.1f MB", megabytes(bytes));
+    progress_->note(note);
+    progress_->advance(static_cast<int64_t>(done - done_));
+    done_ = done;
+  }
+
+ private:
+  std::optional<Progress> progress_;
+  size_t done_ = 0;
+};
 
 std::string packing_text(std::pair<int, int> packing) {
   auto [bits, group_size] = packing;
@@ -84,8 +89,13 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
   std::printf("%s\n", nlohmann::json{{"path", to}, {"packings", rows}}.dump().c_str());
 }
 
+ConvertSummary convert(const ConvertArguments& arguments) {
+  ConversionBar bar;
+  return convert_model(options_of(arguments), std::ref(bar));
+}
+
 void run(const ConvertArguments& arguments) {
-  auto summary = convert_model(options_of(arguments), show_progress);
+  auto summary = convert(arguments);
   if (arguments.json) return print_json(summary, arguments.to);
   print_table(summary, arguments.to);
 }
@@ -96,7 +106,8 @@ void add_convert(CLI::App& app) {
   auto arguments = std::make_shared<ConvertArguments>();
   auto& a = *arguments;
   auto* command = app.add_subcommand(
-      "convert", "Hugging Face directory or GGUF file to an MLX model directory");
+      "convert",
+      "Turn a Hugging Face directory or GGUF file into an MLX model directory");
   command->add_option("--from", a.from, "model directory or .gguf file")->required();
   command->add_option("--to", a.to, "model directory to write")->required();
   auto* quantize =

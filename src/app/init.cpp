@@ -33,6 +33,10 @@ void run_init(const InitOptions& options) {
     std::fputs(config_markdown().c_str(), stdout);
     return;
   }
+  if (options.path == "-") {
+    std::fputs(dump_yaml(Config()).c_str(), stdout);
+    return;
+  }
   write_config(options.path);
   std::printf(
       "wrote %s: set hardware.mlx_model_path and data.train, then run\n"
@@ -47,7 +51,7 @@ void run_init(const InitOptions& options) {
 void add_init(CLI::App& app) {
   auto options = std::make_shared<InitOptions>();
   CLI::App* command = app.add_subcommand("init", "Write a commented config.yaml");
-  command->add_option("path", options->path, "the file to write")
+  command->add_option("path", options->path, "the file to write; -: to stdout")
       ->capture_default_str();
   command->add_flag(
       "--markdown", options->markdown, "print the reference of every key instead");

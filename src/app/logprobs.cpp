@@ -21,18 +21,11 @@ namespace {
       "[logprobs] line " + std::to_string(number) + ": " + what);
 }
 
-std::vector<int> read_ids(const Model& model, const std::string& line, size_t number) {
-  auto object = parse_json(line, "[logprobs] line " + std::to_string(number));
-  if (object.is_object() && object.contains("text") && object["text"].is_string()) {
-    return model.tokenizer.encode(object["text"].get<std::string>());
-  }
-  if (!object.is_object() || !object.contains("input_ids") ||
-      !object["input_ids"].is_array()) {
-    fail(number, "expected {\"input_ids\": [...]} or {\"text\": ...}");
-  }
+std::vector<int> known_ids(
+    const Model& model, const nlohmann::json& list, size_t number) {
   std::vector<int> ids;
-  for (const auto& id : object["input_ids"]) {
-    int vocab = model.decoder.config.vocab_size;
+  int vocab = model.decoder.config.vocab_size;
+  for (const auto& id : list) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
         id.get<int64_t>() >= vocab) {
       fail(
@@ -42,6 +35,20 @@ std::vector<int> read_ids(const Model& model, const std::string& line, size_t nu
     ids.push_back(id.get<int>());
   }
   return ids;
+}
+
+std::vector<int> read_ids(const Model& model, const std::string& line, size_t number) {
+  auto object = parse_json(line, "[logprobs] line " + std::to_string(number));
+  if (object.is_object() && object.size() == 1) {
+    const auto& value = object.begin().value();
+    if (object.contains("text") && value.is_string()) {
+      return model.tokenizer.encode(value.get<std::string>());
+    }
+    if (object.contains("input_ids") && value.is_array()) {
+      return known_ids(model, value, number);
+    }
+  }
+  fail(number, "expected {\"input_ids\": [...]} or {\"text\": ...}");
 }
 
 // log p(token[i + 1] | token[0..i]), [T - 1] nats.
@@ -87,11 +94,15 @@ void run(const std::string& model_dir, const std::string& adapter_dir) {
 
 void add_logprobs(CLI::App& app) {
   auto* command = app.add_subcommand(
-      "logprobs", "log-probabilities of given texts: JSON Lines on stdin");
+      "logprobs", "Log-probabilities of given texts: JSON Lines on stdin and stdout");
   auto model = std::make_shared<std::string>();
   auto adapter = std::make_shared<std::string>();
   command->add_option("--model", *model, "MLX model directory")->required();
   command->add_option("--adapter", *adapter, "adapter directory (mlx-lm's layout)");
+  command->footer(
+      "{\"input_ids\":[..]} or {\"text\":\"..\"} -> "
+      "{\"logprobs\":[..],\"perplexity\"}: "
+      "log p(token[i+1] | token[0..i]) in nats");
   command->callback([model, adapter] { run(*model, *adapter); });
 }
 

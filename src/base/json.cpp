@@ -19,14 +19,16 @@ nlohmann::json read_json_file(const std::string& path) {
   constexpr std::uintmax_t kMaxBytes = 256u << 20;
   std::error_code trouble;
   auto bytes = std::filesystem::file_size(path, trouble);
-  if (trouble) throw std::invalid_argument(path + ": " + trouble.message());
-  if (bytes > kMaxBytes) throw std::invalid_argument(path + ": larger than 256 MB");
+  if (trouble) throw std::invalid_argument("[file] " + path + ": " + trouble.message());
+  if (bytes > kMaxBytes) {
+    throw std::invalid_argument("[file] " + path + ": larger than 256 MB");
+  }
   std::string text(bytes, '\0');
   std::ifstream in(path, std::ios::binary);
   if (!in.read(text.data(), static_cast<std::streamsize>(bytes))) {
-    throw std::invalid_argument(path + ": cannot be read");
+    throw std::invalid_argument("[file] " + path + ": cannot be read");
   }
-  return parse_json(text, path);
+  return parse_json(text, "[file] " + path);
 }
 
 }  // namespace pupil
