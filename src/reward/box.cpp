@@ -29,8 +29,9 @@ Box& Box::operator=(Box&&) noexcept = default;
 
 Box::~Box() {
   if (!child_) return;
+  const pid_t root = child_->pid();
   child_.reset();
-  lease_->watch.wait_until_empty();
+  lease_->watch.wait_until_empty(root);
 }
 
 bool Box::started() {
@@ -58,7 +59,7 @@ ExecutionResult Box::finish() {
   Child* child = child_.get();
   child->kill();
   while (!child->finished()) Child::pump({&child, 1}, 1.0);
-  lease_->watch.wait_until_empty();
+  lease_->watch.wait_until_empty(child->pid());
   const bool reached = started();
   const ProcessResult& end = child->result();
   ExecutionResult result{

@@ -7,12 +7,14 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 #include <vector>
 #else
 #include <libproc.h>
@@ -28,6 +30,8 @@ BoxWatch::BoxWatch(TreeLimits limits, bool by_session)
 
 #ifdef __linux__
 namespace {
+
+constexpr std::chrono::milliseconds kEmptying(2000);
 
 std::string read_proc(pid_t pid, const char* name) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/" + name);
@@ -78,13 +82,29 @@ void add_descendants(pid_t root, TreeUsage& usage) {
   for (const pid_t child : children_of(root)) add_descendants(child, usage);
 }
 
-void add_session(pid_t session, TreeUsage& usage) {
+/// The processes of a session, dead ones too that nobody has reaped yet.
+std::vector<pid_t> processes_of(pid_t session) {
+  std::vector<pid_t> processes;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
     const auto pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
-    if (pid <= 0) continue;
-    const auto fields = stat_fields(pid);
-    if (fields.size() > 3 && fields[3] == session) add(pid, fields, usage);
+    if (pid > 0 && ::getsid(pid) == session) processes.push_back(pid);
+  }
+  return processes;
+}
+
+void add_session(pid_t session, TreeUsage& usage) {
+  for (const pid_t pid : processes_of(session)) add(pid, stat_fields(pid), usage);
+}
+
+/// The group was killed with its leader; what it left belongs to the system's first
+/// process, and counts against the next box of this user until that one has reaped it.
+void wait_for_session(pid_t session) {
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + kEmptying;
+  while (session > 0 && steady_clock::now() < deadline) {
+    if (processes_of(session).empty()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }
 
@@ -109,11 +129,12 @@ std::string BoxWatch::check(pid_t root) {
   return last_.tasks > limits_.tasks ? kOverTasks : "";
 }
 
-void BoxWatch::wait_until_empty() {
+void BoxWatch::wait_until_empty(pid_t root) {
+  if (by_session_) return wait_for_session(root);
   if (!inner_) return;
   ::syscall(SYS_pidfd_send_signal, inner_.get(), SIGKILL, nullptr, 0);
   pollfd ended{inner_.get(), POLLIN, 0};
-  ::poll(&ended, 1, 2000);
+  ::poll(&ended, 1, static_cast<int>(kEmptying.count()));
 }
 
 #else
@@ -146,7 +167,7 @@ std::string BoxWatch::check(pid_t root) {
   return last_.tasks > limits_.tasks ? kOverTasks : "";
 }
 
-void BoxWatch::wait_until_empty() {}
+void BoxWatch::wait_until_empty(pid_t) {}
 
 #endif
 

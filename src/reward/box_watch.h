@@ -36,8 +36,9 @@ class BoxWatch {
 
   /// Measures; returns which limit is exceeded, or "".
   std::string check(pid_t root);
-  /// Waits until the first process inside the box is gone, and with it its namespace.
-  void wait_until_empty();
+  /// Waits, at most 2 s, until the box is empty: until its namespace's first process is
+  /// gone, or all of its session are. `root` is dead and reaped.
+  void wait_until_empty(pid_t root);
   const TreeUsage& last() const { return last_; }
 
  private:

@@ -116,7 +116,8 @@ struct Sandbox::Impl {
 
 namespace {
 
-constexpr std::array kBoundaries = {plan_bubblewrap, plan_landlock, plan_seatbelt};
+constexpr std::array<MakePlan, 3> kBoundaries = {
+    plan_bubblewrap, plan_landlock, plan_seatbelt};
 
 std::string describe_box(const BoundaryPlan& plan, const Interpreter& interpreter) {
   return std::string(name_of(plan.boundary)) + ", Python " + interpreter.version +
@@ -126,7 +127,7 @@ std::string describe_box(const BoundaryPlan& plan, const Interpreter& interprete
 [[noreturn]] void refuse(const std::string& troubles) {
   throw std::runtime_error(
       "[sandbox] no boundary for untrusted programs holds on this machine: " +
-      troubles +
+      (troubles.empty() ? "none was tried" : troubles) +
       "; install bubblewrap, or allow user namespaces or Landlock (sandbox.unsafe: "
       "true "
       "runs them without any)");
@@ -134,7 +135,10 @@ std::string describe_box(const BoundaryPlan& plan, const Interpreter& interprete
 
 }  // namespace
 
-Sandbox::Sandbox(const SandboxConfig& config) : impl_(std::make_unique<Impl>()) {
+Sandbox::Sandbox(const SandboxConfig& config) : Sandbox(config, kBoundaries) {}
+
+Sandbox::Sandbox(const SandboxConfig& config, std::span<const MakePlan> boundaries)
+    : impl_(std::make_unique<Impl>()) {
   impl_->config = config;
   const auto interpreters = find_interpreters();
   if (interpreters.empty()) {
@@ -142,7 +146,7 @@ Sandbox::Sandbox(const SandboxConfig& config) : impl_(std::make_unique<Impl>()) 
         "[sandbox] found no python3 of version 3.8 or newer on the PATH; install one");
   }
   std::string troubles;
-  for (const auto make_plan : kBoundaries) {
+  for (const auto make_plan : boundaries) {
     for (const auto& interpreter : interpreters) {
       impl_->plan = make_plan(interpreter);
       impl_->description = describe_box(impl_->plan, interpreter);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/process.h"
@@ -71,6 +72,10 @@ class Box {
   bool started_ = false;
 };
 
+struct BoundaryPlan;
+struct Interpreter;
+using MakePlan = BoundaryPlan (*)(const Interpreter&);
+
 /// The boundary of this machine, and boxes inside it. May be used from many threads; at
 /// most 64 boxes live at once, and one more waits.
 class Sandbox {
@@ -78,6 +83,8 @@ class Sandbox {
   /// Finds a boundary and tries it. Throws std::runtime_error when there is none that
   /// holds, with what is missing, unless `config.unsafe`.
   explicit Sandbox(const SandboxConfig& config);
+  /// The same, but of `boundaries` alone (sandbox_boundary.h), the best first.
+  Sandbox(const SandboxConfig& config, std::span<const MakePlan> boundaries);
   ~Sandbox();
 
   Boundary boundary() const;

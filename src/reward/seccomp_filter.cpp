@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,9 +39,10 @@ constexpr const char* kDenied =
 // Without namespaces around it a program could signal its user's other processes, leave
 // the group by which it is killed, or change modes and times, which Landlock lets pass.
 constexpr const char* kDeniedAlone =
-    "kill tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal setsid "
+    "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal setsid "
     "setpgid setpriority sched_setaffinity sched_setscheduler sched_setattr "
-    "ioprio_set chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat "
+    "sched_setparam ioprio_set chmod fchmod fchmodat fchmodat2 chown fchown lchown "
+    "fchownat "
     "utime utimes utimensat futimesat truncate setxattr lsetxattr fsetxattr "
     "setxattrat removexattr lremovexattr fremovexattr removexattrat";
 
@@ -60,11 +62,12 @@ void deny(scmp_filter_ctx filter, const char* names) {
   }
 }
 
-/// clone with a CLONE_NEW* flag; clone3 hides its flags in memory, so it "does not
-/// exist" and the C library falls back to clone.
-void deny_namespaces(scmp_filter_ctx filter) {
+/// clone with a CLONE_NEW* flag, or of a child that is the trainer's; clone3 hides its
+/// flags in memory, so it "does not exist" and the C library falls back to clone.
+void deny_clones(scmp_filter_ctx filter) {
   for (const unsigned flag :
-       {CLONE_NEWUSER,
+       {CLONE_PARENT,
+        CLONE_NEWUSER,
         CLONE_NEWNS,
         CLONE_NEWPID,
         CLONE_NEWNET,
@@ -84,18 +87,24 @@ void deny_namespaces(scmp_filter_ctx filter) {
       seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
 }
 
+/// `call` with its second argument `number`. The kernel looks at 32 bits of it, so the
+/// filter must not look at more.
+void deny_second_argument(scmp_filter_ctx filter, int call, unsigned number) {
+  check(
+      seccomp_rule_add(
+          filter,
+          SCMP_ACT_ERRNO(EPERM),
+          call,
+          1,
+          SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, number)),
+      "second argument");
+}
+
 /// Record locks and leases reach other boxes through the shared read-only files.
 void deny_locks(scmp_filter_ctx filter) {
   for (const unsigned command :
        {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW, F_SETLEASE, F_NOTIFY}) {
-    check(
-        seccomp_rule_add(
-            filter,
-            SCMP_ACT_ERRNO(EPERM),
-            SCMP_SYS(fcntl),
-            1,
-            SCMP_A1(SCMP_CMP_EQ, command)),
-        "fcntl");
+    deny_second_argument(filter, SCMP_SYS(fcntl), command);
   }
 }
 
@@ -109,6 +118,25 @@ void deny_socket_pairs(scmp_filter_ctx filter) {
           1,
           SCMP_A0(SCMP_CMP_NE, AF_UNIX)),
       "socketpair");
+}
+
+/// Ways to change or signal another process of the same user, which older versions of
+/// Landlock let pass: its limits, and the owner of a descriptor's signals.
+void deny_reaching_others(scmp_filter_ctx filter) {
+  check(
+      seccomp_rule_add(
+          filter,
+          SCMP_ACT_ERRNO(EPERM),
+          SCMP_SYS(prlimit64),
+          1,
+          SCMP_A0(SCMP_CMP_NE, 0)),
+      "prlimit64");
+  for (const unsigned command : {F_SETOWN, F_SETOWN_EX, F_SETSIG}) {
+    deny_second_argument(filter, SCMP_SYS(fcntl), command);
+  }
+  for (const unsigned request : {FIOSETOWN, SIOCSPGRP}) {
+    deny_second_argument(filter, SCMP_SYS(ioctl), request);
+  }
 }
 
 std::string exported(scmp_filter_ctx filter) {
@@ -132,10 +160,13 @@ std::string seccomp_program(bool alone) {
       seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
       "other ABIs");
   deny(filter.get(), kDenied);
-  deny_namespaces(filter.get());
+  deny_clones(filter.get());
   deny_locks(filter.get());
   deny_socket_pairs(filter.get());
-  if (alone) deny(filter.get(), kDeniedAlone);
+  if (alone) {
+    deny(filter.get(), kDeniedAlone);
+    deny_reaching_others(filter.get());
+  }
   return exported(filter.get());
 }
 
