@@ -6,7 +6,7 @@ use serde_json::json;
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::encode::{encode, Span};
-use crate::ffi::{give, give_text, guard, slice, text, Outcome, Status};
+use crate::ffi::{catch_quietly, give, give_text, guard, slice, text, Outcome, Status};
 
 pub struct PtTokenizer {
     inner: Tokenizer,
@@ -15,7 +15,7 @@ pub struct PtTokenizer {
 
 impl PtTokenizer {
     fn new(json: &str) -> Outcome<Self> {
-        let mut inner = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        let mut inner = read(json)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         Ok(Self { size: size(&inner), inner })
@@ -38,6 +38,19 @@ impl PtTokenizer {
                    "normalized": token.normalized, "special": token.special})
         });
         serde_json::Value::Array(rows.collect()).to_string()
+    }
+}
+
+/// The library panics on some files that no tokenizer wrote: they are at fault all the same.
+fn read(json: &str) -> Outcome<Tokenizer> {
+    let problem = match catch_quietly(|| Tokenizer::from_bytes(json)) {
+        Ok(Ok(tokenizer)) => return Ok(tokenizer),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.split_once('\n').map_or(panic.clone(), |(_, what)| what.to_owned()),
+    };
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(_) => Err(format!("no tokenizer that can be read: {problem}")),
+        Err(error) => Err(format!("not JSON: {error}")),
     }
 }
 
