@@ -1,8 +1,12 @@
 #include "app/assemble.h"
 
+#include <spdlog/spdlog.h>
+
 #include <stdexcept>
+#include <utility>
 
 #include "app/reward_table.h"
+#include "base/error.h"
 #include "base/random.h"
 #include "data/task_order.h"
 #include "data/tasks.h"
@@ -23,9 +27,21 @@ Config resolved(Config config) {
   return config;
 }
 
+Model student_of(const Config& config) {
+  try {
+    return load_model(config.hardware.mlx_model_path);
+  } catch (const std::exception& error) {
+    if (config.teacher.provider == "none") throw;
+    throw std::invalid_argument(
+        std::string(error.what()) +
+        "; a teacher can write samples (rollout.fallback), but this model is the "
+        "student to be trained: set hardware.mlx_model_path");
+  }
+}
+
 Model loaded_model(const Config& config) {
   choose_hardware(config.hardware);
-  auto model = load_model(config.hardware.mlx_model_path);
+  auto model = student_of(config);
   if (config.model.adapter_path) {
     load_adapters(model.decoder, *config.model.adapter_path);
   } else {
@@ -77,43 +93,64 @@ void fill(std::span<RolloutGroup> groups, std::vector<std::vector<Completion>> a
 }
 
 void generate_by_student(
-    const Session& session, std::span<RolloutGroup> groups, int n) {
+    const Session& session,
+    std::span<RolloutGroup> groups,
+    int n,
+    const OnSampled& on_sampled) {
   std::vector<Prompt> prompts;
   for (const auto& group : groups) prompts.push_back(group.prompt);
-  fill(groups, generate(session.model, prompts, n, sampling_config(session.config)));
+  auto sampling = sampling_config(session.config);
+  std::vector<int> lengths(prompts.size() * n);
+  auto on_token = [&](int prompt, int row, int, bool last) {
+    int length = ++lengths[prompt * n + row];
+    if (on_sampled) on_sampled(1, last ? sampling.max_tokens - length : 0);
+  };
+  fill(groups, generate(session.model, prompts, n, sampling, on_token));
 }
 
 // The teacher's text as the student would have written it; no log-probabilities.
 Completion as_completion(const WrittenAnswer& answer, const Session& session) {
+  const auto& model = session.model;
   Completion completion;
-  if (!answer.text) return completion;
   completion.text = *answer.text;
-  completion.tokens = session.model.tokenizer.encode_plain(*answer.text);
+  completion.tokens = model.tokenizer.encode_plain(completion.text);
   completion.finish = answer.finish;
   auto limit = static_cast<size_t>(session.config.rollout.max_completion_length);
-  bool cut = completion.tokens.size() >= limit;
-  if (cut) {
+  if (completion.tokens.size() > limit) {
     completion.tokens.resize(limit);
+    completion.text = model.tokenizer.decode(completion.tokens);
     completion.finish = FinishReason::length;
-  } else if (answer.finish == FinishReason::stop && !session.model.eos_ids.empty()) {
-    completion.tokens.push_back(session.model.eos_ids[0]);
+  } else if (completion.tokens.size() == limit) {
+    completion.finish = FinishReason::length;  // no room for its end
+  } else if (answer.finish == FinishReason::stop) {
+    completion.tokens.push_back(model.eos_ids.at(0));
   }
   return completion;
 }
 
+Rollout written(const WrittenAnswer& answer, const Session& session) {
+  Rollout rollout;
+  rollout.source = Source::teacher;
+  rollout.missing = answer.reason;
+  if (answer.text) rollout.completion = as_completion(answer, session);
+  return rollout;
+}
+
 void generate_by_teacher(
-    const Session& session, std::span<RolloutGroup> groups, int n) {
+    const Session& session,
+    std::span<RolloutGroup> groups,
+    int n,
+    const OnSampled& /*asked all at once*/) {
   std::vector<std::vector<Message>> chats;
   for (const auto& group : groups) chats.push_back(chat_of(group.task, session.config));
   const auto& rollout = session.config.rollout;
   auto answers = session.teacher->write_answers(
       chats, n, rollout.temperature, rollout.max_completion_length);
-  std::vector<std::vector<Completion>> all(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
+    groups[g].rollouts.clear();
     for (const auto& answer : answers[g])
-      all[g].push_back(as_completion(answer, session));
+      groups[g].rollouts.push_back(written(answer, session));
   }
-  fill(groups, std::move(all));
 }
 
 std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
@@ -129,23 +166,41 @@ std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
   return groups;
 }
 
-Stages stages_of(const Session& session) {
+GenerateFn bound(const Session& session, decltype(generate_by_student) generate) {
+  return [&session, generate](auto groups, int n, const OnSampled& on_sampled) {
+    generate(session, groups, n, on_sampled);
+  };
+}
+
+[[noreturn]] void teacher_is_needed(const std::string& key) {
+  throw std::invalid_argument(
+      "[config] " + key + " needs a teacher; set teacher.provider");
+}
+
+// Who writes the samples to learn from.
+GenerateFn writer_of(const Session& session) {
+  const auto& config = session.config;
+  bool has_teacher = session.teacher != nullptr;
+  if (!config.hardware.use_mlx_for_generation) {
+    if (!has_teacher) teacher_is_needed("hardware.use_mlx_for_generation: false");
+    return bound(session, generate_by_teacher);
+  }
+  const auto& fallback = config.rollout.fallback;
+  if (fallback == "teacher" && !has_teacher)
+    teacher_is_needed("rollout.fallback: teacher");
+  auto student = bound(session, generate_by_student);
+  if (fallback == "error" || !has_teacher) return student;
+  return with_fallback(student, bound(session, generate_by_teacher));
+}
+
+Stages stages_of(const Session& session, GenerateFn generate) {
   Stages stages;
   for (const auto& function : session.rewards)
     stages.reward_names.push_back(function.name);
   stages.draw = [&session](uint64_t round) { return draw(session, round); };
-  stages.score = [&session](std::span<RolloutGroup> groups) {
-    score_groups(session.rewards, groups);
-  };
-  bool by_student = session.config.hardware.use_mlx_for_generation;
-  if (!by_student && !session.teacher) {
-    throw std::invalid_argument(
-        "[config] hardware.use_mlx_for_generation: false needs a teacher; set "
-        "teacher.provider");
-  }
-  auto generate = by_student ? generate_by_student : generate_by_teacher;
-  stages.generate = [&session, generate](std::span<RolloutGroup> groups, int n) {
-    generate(session, groups, n);
+  stages.generate = std::move(generate);
+  stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
+    score_groups(session.rewards, groups, on_scored);
   };
   return stages;
 }
@@ -158,8 +213,30 @@ Session::Session(const Config& given)
       train_tasks(read_tasks(config.data.train, model, config)),
       teacher(make_teacher(config)),
       rewards(make_rewards(config, teacher)),
-      stages(stages_of(*this)) {
+      stages(stages_of(*this, writer_of(*this))),
+      eval_stages(stages_of(*this, bound(*this, generate_by_student))) {
   if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
+}
+
+GenerateFn with_fallback(GenerateFn student, GenerateFn teacher) {
+  auto warned = std::make_shared<bool>(false);
+  return [=](std::span<RolloutGroup> groups, int n, const OnSampled& on_sampled) {
+    try {
+      return student(groups, n, on_sampled);
+    } catch (const Stopped&) {
+      throw;
+    } catch (const std::invalid_argument&) {
+      throw;  // a mistake in settings or data stays one
+    } catch (const std::exception& error) {
+      if (!std::exchange(*warned, true)) {
+        spdlog::warn(
+            "[rollout] the student cannot sample: {}; the teacher writes the samples "
+            "of every round where that happens (rollout.fallback)",
+            error.what());
+      }
+    }
+    teacher(groups, n, on_sampled);
+  };
 }
 
 std::vector<RolloutGroup> Session::eval_groups() const {

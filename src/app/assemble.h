@@ -29,7 +29,8 @@ struct Session {
   std::vector<AskedTask> train_tasks, eval_tasks;
   std::shared_ptr<Teacher> teacher;  // null: none is configured
   std::vector<RewardFunction> rewards;
-  Stages stages;
+  Stages stages;       // of training: the samples are the student's or the teacher's
+  Stages eval_stages;  // of evaluations, which measure the student whoever teaches it
 
   explicit Session(const Config& config);
   Session(const Session&) = delete;
@@ -38,6 +39,12 @@ struct Session {
   /// The held-out tasks as groups to be sampled.
   std::vector<RolloutGroup> eval_groups() const;
 };
+
+using GenerateFn = decltype(Stages::generate);
+
+/// Samples by `student`; where that breaks down (memory, say) by `teacher`, which is
+/// said once. Stopped and std::invalid_argument are passed on.
+GenerateFn with_fallback(GenerateFn student, GenerateFn teacher);
 
 /// The settings of the training side.
 TrainerConfig trainer_config(const Config& resolved);

@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "app/commands.h"
 #include "app/prompt_tokens.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/quote.h"
+#include "config/schema.h"
 #include "models/adapters.h"
 #include "rollout/generator.h"
 
@@ -17,7 +21,8 @@ namespace pupil {
 namespace {
 
 struct GenerateOptions {
-  std::string model, adapter, prompt, prompts;
+  std::string model, adapter;
+  std::optional<std::string> prompt, prompts;
   bool raw = false, json = false;
   int n = 1;
   SamplingConfig sampling;
@@ -25,8 +30,20 @@ struct GenerateOptions {
   GenerateOptions() { sampling.truncation.temperature = 0.0f; }
 };
 
-void declare(CLI::App& command, GenerateOptions& o) {
-  auto& t = o.sampling.truncation;
+// As config.yaml takes it: decimal, finite and within `range`.
+template <class T>
+CLI::Validator within(Range range) {
+  auto type = std::is_integral_v<T> ? "an integer" : "a number";
+  auto expected = expected_text(type, range, false);
+  auto check = [range, expected](std::string& text) {
+    T value{};
+    if (parse_value(text, range, value)) return std::string();
+    return "expected " + expected + ", got " + in_quotes(text);
+  };
+  return CLI::Validator(check, "");
+}
+
+void declare_prompts(CLI::App& command, GenerateOptions& o) {
   command.add_option("--model", o.model, "MLX model directory")->required();
   command.add_option("--adapter", o.adapter, "adapter directory (mlx-lm's layout)");
   auto* text = command.add_option("--prompt", o.prompt, "one prompt");
@@ -36,60 +53,93 @@ void declare(CLI::App& command, GenerateOptions& o) {
       "JSON Lines: {\"prompt\"}, {\"messages\"} or {\"input_ids\"}");
   text->excludes(file);
   command.add_flag("--raw", o.raw, "take text as it is, without the chat template");
+}
+
+void declare_sampling(CLI::App& command, GenerateOptions& o) {
+  auto& t = o.sampling.truncation;
   command.add_option("-n", o.n, "completions per prompt")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->check(within<int>({1, 4096}));
   command.add_option("--max-tokens", o.sampling.max_tokens, "length limit")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(within<int>({1, 1 << 20}));
   command.add_option("--temperature,--temp", t.temperature, "0 is greedy")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(within<float>({0, 100}));
   command.add_option("--top-p", t.top_p, "nucleus sampling; 1: off")
       ->capture_default_str()
-      ->check(CLI::Range(1e-6, 1.0));
+      ->check(within<float>({1e-6, 1}));
   command.add_option("--top-k", t.top_k, "the k most likely tokens; 0: all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(within<int>(kNotNegative));
   command
       .add_option("--min-p", t.min_p, "at least min-p times the most likely; 0: off")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(within<float>(kUnit));
   command.add_option("--seed", o.sampling.seed, "of the sampling")
-      ->capture_default_str();
-  command.add_option("--stop", o.sampling.stop, "text that ends a completion");
+      ->capture_default_str()
+      ->check(within<uint64_t>(kNotNegative));
+  command
+      .add_option(
+          "--stop", o.sampling.stop, "text that ends a completion; may be given again")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        return text.empty() ? "expected text that is not empty" : "";
+      });
   command.add_flag("--json", o.json, "one JSON object a completion");
 }
 
 std::vector<PromptLine> read_prompts(const GenerateOptions& o) {
-  if (!o.prompts.empty()) return read_prompt_file(o.prompts);
-  if (o.prompt.empty()) throw UsageError("[generate] give --prompt or --prompts");
+  if (o.prompts) return read_prompt_file(*o.prompts);
+  if (!o.prompt) throw UsageError("[command line] expected --prompt or --prompts");
   PromptLine line;
   line.id = "0";
-  line.text = o.prompt;
+  line.text = *o.prompt;
   return {line};
 }
 
-// Prints a single completion while it grows; its EOS token is not text.
+// Prints a single completion while it grows. What may be the beginning of a stop string
+// waits until the next tokens show what it is.
 class Streamer {
  public:
-  explicit Streamer(const Model& model) : model_(model), decoder_(model.tokenizer) {}
+  Streamer(const Model& model, const std::vector<std::string>& stop)
+      : model_(model), stop_(stop), decoder_(model.tokenizer) {}
 
   void operator()(int token) {
     const auto& eos = model_.eos_ids;
     if (std::find(eos.begin(), eos.end(), token) != eos.end()) return;
-    show(decoder_.push(token));
+    text_ += decoder_.push(token);
+    show(text_, certain_length());
   }
-  void finish() { show(decoder_.finish() + "\n"); }
+  void finish(const std::string& text) {
+    show(text, text.size());
+    std::printf("\n");
+  }
 
  private:
-  static void show(const std::string& text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+  size_t certain_length() const {
+    size_t length = text_.size();
+    for (const auto& stop : stop_) {
+      length = std::min(length, text_.find(stop));
+      for (size_t n = 1; n < stop.size() && n <= text_.size(); ++n) {
+        bool begins = text_.ends_with(std::string_view(stop).substr(0, n));
+        if (begins) length = std::min(length, text_.size() - n);
+      }
+    }
+    return length;
+  }
+  void show(const std::string& text, size_t end) {
+    if (end <= shown_) return;
+    std::fwrite(text.data() + shown_, 1, end - shown_, stdout);
     std::fflush(stdout);
+    shown_ = end;
   }
 
   const Model& model_;
+  const std::vector<std::string>& stop_;
   StreamDecoder decoder_;
+  std::string text_;
+  size_t shown_ = 0;
 };
 
 void print_json(
@@ -131,14 +181,19 @@ void print_all(
   }
 }
 
-void print_speed(const GenerateStats& s) {
+// A row's first token comes with the prompt, so it says nothing of decoding.
+void print_speed(const GenerateStats& s, size_t num_rows) {
+  long decoded = s.new_tokens - static_cast<long>(num_rows);
   std::fprintf(
       stderr,
-      "[generate] prompt: %ld tokens, %.1f tok/s; completion: %ld tokens, %.1f tok/s\n",
+      "[generate] prompt: %ld tokens, %.1f tok/s; completion: %ld tokens",
       s.prompt_tokens,
-      s.prompt_tokens / s.prefill_s,
-      s.new_tokens,
-      s.new_tokens / s.decode_s);
+      static_cast<double>(s.prompt_tokens) / s.prefill_s,
+      s.new_tokens);
+  if (decoded > 0) {
+    std::fprintf(stderr, ", %.1f tok/s", static_cast<double>(decoded) / s.decode_s);
+  }
+  std::fputc('\n', stderr);
 }
 
 void run(const GenerateOptions& o) {
@@ -149,24 +204,25 @@ void run(const GenerateOptions& o) {
   for (const auto& line : lines) {
     prompts.push_back(prompt_tokens(model, line, o.raw, prompts.size()));
   }
-  bool stream = !o.json && lines.size() == 1 && o.n == 1 && o.sampling.stop.empty() &&
-                isatty(STDOUT_FILENO);
-  Streamer streamer(model);
+  bool stream = !o.json && lines.size() == 1 && o.n == 1 && isatty(STDOUT_FILENO);
+  Streamer streamer(model, o.sampling.stop);
   GenerateStats stats;
   OnToken on_token;
-  if (stream) on_token = [&](int, int, int token) { streamer(token); };
+  if (stream) on_token = [&](int, int, int token, bool) { streamer(token); };
   auto all = generate(model, prompts, o.n, o.sampling, on_token, &stats);
-  if (stream) streamer.finish();
+  if (stream) streamer.finish(all[0][0].text);
   if (!stream) print_all(o, model, lines, all);
-  print_speed(stats);
+  std::fflush(stdout);
+  print_speed(stats, lines.size() * static_cast<size_t>(o.n));
 }
 
 }  // namespace
 
 void add_generate(CLI::App& app) {
-  auto* command = app.add_subcommand("generate", "complete prompts");
+  auto* command = app.add_subcommand("generate", "Complete prompts");
   auto options = std::make_shared<GenerateOptions>();
-  declare(*command, *options);
+  declare_prompts(*command, *options);
+  declare_sampling(*command, *options);
   command->callback([options] { run(*options); });
 }
 

@@ -1,9 +1,5 @@
 // `pupil train`: from a config to a student that got better, or to where it stopped.
 
-#include <unistd.h>
-
-#include <chrono>
-#include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <memory>
@@ -101,41 +97,27 @@ void check_everything(const Session& session, Learner& learner, RunDir& run) {
       "checked: gradient, prompt, sampler against trainer, end of sequence, template");
 }
 
-// Progress on a terminal, and the place where a signal ends an evaluation.
-EvalProgress progress_of(const std::string& what) {
-  auto start = std::chrono::steady_clock::now();
-  return [what, start](size_t done, size_t all) {
-    if (StopSignals::requested()) {
-      throw Stopped("[train] stopped during an evaluation; go on with --resume");
-    }
-    if (!isatty(STDERR_FILENO)) return;
-    std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-    double left = done ? passed.count() / done * (all - done) : 0;
-    std::fprintf(
-        stderr,
-        "\r%s: %zu of %zu tasks, %.0f s left \033[K",
-        what.c_str(),
-        done,
-        all,
-        left);
-    if (done == all) std::fputc('\n', stderr);
-  };
+// A signal ends an evaluation at once: there is nothing of it to save.
+void stop_if_asked() {
+  if (!StopSignals::requested()) return;
+  throw Stopped("[train] stopped during an evaluation; go on with --resume");
 }
 
-Evaluation measure_student(const Session& session, const std::string& what) {
-  return evaluate(
-      session.eval_groups(),
-      session.stages,
-      session.config.train.eval_samples,
-      progress_of(what));
+Evaluation measure_student(const Session& session, const std::string& when) {
+  const auto& config = session.config;
+  SamplingPlan plan{
+      config.train.eval_samples,
+      config.rollout.max_completion_length,
+      "evaluating " + when + ": "};
+  return evaluate(session.eval_groups(), session.eval_stages, plan, stop_if_asked);
 }
 
 // The evaluation before training, kept in the run directory for a resumed run.
 Evaluation evaluation_before(const Session& session, RunDir& run) {
   auto path = run.path() / "before.json";
   if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
-  auto before = measure_student(session, "evaluating before");
-  run.write("before.json", to_json(before).dump() + "\n");
+  auto before = measure_student(session, "before");
+  run.write("before.json", json_text(to_json(before)) + "\n");
   return before;
 }
 
@@ -144,13 +126,12 @@ void report(
     RunDir& run,
     const Evaluation& before,
     const Trainer& trainer) {
-  auto after = measure_student(session, "evaluating after");
+  auto after = measure_student(session, "after");
   RunSummary summary{session.config.seed, trainer.step(), trainer.seconds()};
   auto json = report_json(before, after, summary);
-  auto text = report_markdown(json);
-  run.write("report.json", json.dump(2) + "\n");
-  run.write("report.md", text);
-  run.print(text);
+  run.write("report.json", json_text(json, 2) + "\n");
+  run.write("report.md", report_markdown(json));
+  run.print(report_text(json));
 }
 
 void train_session(const Session& session, Decoder& decoder, RunDir& run, bool resume) {
@@ -160,7 +141,8 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   hooks.stop_requested = StopSignals::requested;
   hooks.evaluate = [&](int step) {
     if (!evaluates) return;
-    run.add_metrics(eval_row(measure_student(session, "evaluating"), step));
+    auto now = measure_student(session, "step " + std::to_string(step));
+    run.add_metrics(eval_row(now, step));
   };
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));

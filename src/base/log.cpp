@@ -62,6 +62,13 @@ LogFile::~LogFile() {
   sinks()->remove_sink(sink_->file);
 }
 
+void LogFile::add(const std::string& text) {
+  // A logger, unlike a sink, survives a full disk.
+  spdlog::logger logger("pupil", sink_->file);
+  logger.info("{}", text);
+  logger.flush();
+}
+
 void log_info(const std::string& text) {
   spdlog::info("{}", text);
 }

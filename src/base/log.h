@@ -23,6 +23,9 @@ class LogFile {
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
 
+  /// A line for the file alone.
+  void add(const std::string& text);
+
  private:
   struct Sink;
   std::shared_ptr<Sink> sink_;

@@ -10,7 +10,7 @@ namespace pupil {
 namespace {
 
 constexpr auto kTerminalPause = std::chrono::milliseconds(100);
-constexpr auto kPipePause = std::chrono::seconds(10);
+constexpr auto kPipePause = std::chrono::seconds(30);
 constexpr int kWidestBar = 30, kNarrowestBar = 5;
 
 std::string printed(const char* format, double value) {
@@ -21,20 +21,6 @@ std::string printed(const char* format, double value) {
 
 std::string rate_text(double rate) {
   return printed(rate < 10 ? "%.1f/s" : "%.0f/s", rate);
-}
-
-// 0:05, 12:34, 1:02:03.
-std::string duration_text(double seconds) {
-  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9) + 0.5);
-  char buffer[32];
-  const auto hours = static_cast<long>(whole / 3600);
-  const int minutes = whole / 60 % 60, rest = whole % 60;
-  if (hours > 0) {
-    std::snprintf(buffer, sizeof buffer, "%ld:%02d:%02d", hours, minutes, rest);
-  } else {
-    std::snprintf(buffer, sizeof buffer, "%d:%02d", minutes, rest);
-  }
-  return buffer;
 }
 
 std::string count_text(const ProgressState& state) {
@@ -63,6 +49,19 @@ std::string bar_text(const ProgressState& state, int width) {
 }
 
 }  // namespace
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9) + 0.5);
+  char buffer[32];
+  const auto hours = static_cast<long>(whole / 3600);
+  const int minutes = whole / 60 % 60, rest = whole % 60;
+  if (hours > 0) {
+    std::snprintf(buffer, sizeof buffer, "%ld:%02d:%02d", hours, minutes, rest);
+  } else {
+    std::snprintf(buffer, sizeof buffer, "%d:%02d", minutes, rest);
+  }
+  return buffer;
+}
 
 std::string progress_bar(const ProgressState& state, int width) {
   const std::string label = state.label + "  ", numbers = numbers_text(state, "  ");
@@ -100,6 +99,11 @@ void Progress::advance(int64_t count) {
   }
   shown_ = now;
   show();
+}
+
+void Progress::skip(int64_t count) {
+  std::lock_guard lock(mutex_);
+  state_.total -= count;
 }
 
 void Progress::note(std::string text) {

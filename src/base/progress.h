@@ -9,6 +9,9 @@
 
 namespace pupil {
 
+/// "0:05", "12:34", "1:02:03".
+std::string duration_text(double seconds);
+
 /// What a progress display shows.
 struct ProgressState {
   std::string label;  // "sampling"
@@ -27,7 +30,7 @@ std::string progress_bar(const ProgressState& state, int width);
 std::string progress_line(const ProgressState& state);
 
 /// Shows one phase on stderr from construction to destruction. On a terminal the bar
-/// disappears at the end; in a pipe a line is written every 10 seconds at most, and
+/// disappears at the end; in a pipe a line is written every 30 seconds at most, and
 /// none for a phase shorter than that. Thread-safe.
 class Progress {
  public:
@@ -37,6 +40,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(int64_t count = 1);
+  /// Takes `count` off the total: work that turned out not to be needed.
+  void skip(int64_t count);
   /// Sets the text at the end, such as the last reward.
   void note(std::string text);
 

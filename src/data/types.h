@@ -56,9 +56,13 @@ struct Score {
   std::string reason;  // why, in one line; for an unscored sample, what went wrong
 };
 
+enum class Source { student, teacher };
+
 /// A completion with all that was said about it.
 struct Rollout {
   Completion completion;
+  std::string missing;              // why there is no completion; empty: there is one
+  Source source = Source::student;  // who wrote it
   std::vector<Score> scores;     // [reward functions], in their order
   std::optional<double> reward;  // weighted sum of the scores; none: unscored
   double advantage = 0;          // from the rewards of the whole group

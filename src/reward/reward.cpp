@@ -13,11 +13,15 @@ struct Work {
   std::vector<Sample> samples;
 };
 
+bool is_missing(const Rollout& rollout) {
+  return !rollout.missing.empty() || rollout.completion.tokens.empty();
+}
+
 Work collect(std::span<RolloutGroup> groups) {
   Work work;
   for (auto& group : groups) {
     for (auto& rollout : group.rollouts) {
-      if (rollout.completion.tokens.empty()) continue;
+      if (is_missing(rollout)) continue;
       work.rollouts.push_back(&rollout);
       work.samples.push_back({&group.task, &rollout.completion});
     }
@@ -28,7 +32,8 @@ Work collect(std::span<RolloutGroup> groups) {
 void clear(std::span<RolloutGroup> groups, size_t num_functions) {
   for (auto& group : groups) {
     for (auto& rollout : group.rollouts) {
-      rollout.scores.assign(num_functions, {std::nullopt, "there is no answer"});
+      auto why = rollout.missing.empty() ? "there is no answer" : rollout.missing;
+      rollout.scores.assign(num_functions, {std::nullopt, why});
       rollout.reward.reset();
     }
   }
@@ -37,8 +42,19 @@ void clear(std::span<RolloutGroup> groups, size_t num_functions) {
 std::vector<Score> scores_of(
     const RewardFunction& function, const std::vector<Sample>& samples) {
   auto scores = function.score(samples);
-  if (scores.size() == samples.size()) return scores;
-  throw std::logic_error("[reward] " + function.name + ": a score is missing");
+  auto fail = [&](const std::string& what) {
+    throw std::logic_error("[reward] the reward " + function.name + " gave " + what);
+  };
+  if (scores.size() != samples.size()) {
+    fail(
+        std::to_string(scores.size()) + " scores, expected " +
+        std::to_string(samples.size()));
+  }
+  for (const auto& [value, reason] : scores) {
+    if (!value || (*value >= 0 && *value <= 1)) continue;  // false for nan too
+    fail("the score " + std::to_string(*value) + ", expected one in [0, 1]");
+  }
+  return scores;
 }
 
 bool scored_anyone(const RolloutGroup& group, size_t k) {
@@ -68,7 +84,9 @@ void set_rewards(RolloutGroup& group, std::span<const RewardFunction> functions)
 }  // namespace
 
 void score_groups(
-    std::span<const RewardFunction> functions, std::span<RolloutGroup> groups) {
+    std::span<const RewardFunction> functions,
+    std::span<RolloutGroup> groups,
+    const std::function<void(int64_t scores)>& on_scored) {
   auto work = collect(groups);
   clear(groups, functions.size());
   std::vector<std::future<std::vector<Score>>> running;
@@ -82,6 +100,7 @@ void score_groups(
     for (size_t i = 0; i < scores.size(); ++i) {
       work.rollouts[i]->scores[k] = std::move(scores[i]);
     }
+    if (on_scored) on_scored(static_cast<int64_t>(scores.size()));
   }
   for (auto& group : groups) set_rewards(group, functions);
 }

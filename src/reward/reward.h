@@ -22,9 +22,13 @@ struct RewardFunction {
 ///
 /// A function that scored nobody in a group (its task has no tests, say) does not count
 /// there. Where it scored some, a rollout without its score has no reward: a zero in
-/// its place would be an invention. A completion without tokens is never scored. Throws
-/// what a function throws.
+/// its place would be an invention. A completion that is missing or without tokens is
+/// shown to no function: it is unscored, with the reason. Throws what a function
+/// throws, and std::logic_error for one that does not give every sample one score in
+/// [0, 1] or none.
 void score_groups(
-    std::span<const RewardFunction> functions, std::span<RolloutGroup> groups);
+    std::span<const RewardFunction> functions,
+    std::span<RolloutGroup> groups,
+    const std::function<void(int64_t scores)>& on_scored = {});
 
 }  // namespace pupil

@@ -85,7 +85,7 @@ class Wave {
       auto& row = *alive_[i];
       if (row.done()) continue;
       row.push(tokens[i], logprobs[i]);
-      if (on_token_) on_token_(row.prompt(), row.index(), tokens[i]);
+      if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
     }
   }
 
@@ -153,8 +153,8 @@ std::vector<std::vector<Completion>> generate(
     auto share = prompts.subspan(begin, std::min(per_wave, prompts.size() - begin));
     OnToken shifted;
     if (on_token) {
-      shifted = [&](int prompt, int row, int token) {
-        on_token(static_cast<int>(begin) + prompt, row, token);
+      shifted = [&](int prompt, int row, int token, bool last) {
+        on_token(static_cast<int>(begin) + prompt, row, token, last);
       };
     }
     for (auto& row :

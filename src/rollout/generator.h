@@ -29,8 +29,9 @@ struct GenerateStats {
   double prefill_s = 0, decode_s = 0;
 };
 
-/// Called on the caller's thread for every token that joins a completion.
-using OnToken = std::function<void(int prompt, int row, int token)>;
+/// Called on the caller's thread for every token that joins a completion; `last`: it
+/// ended it.
+using OnToken = std::function<void(int prompt, int row, int token, bool last)>;
 
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,

@@ -48,7 +48,7 @@ struct RolloutConfig {
     f("stop", self.stop, "strings that end a completion");
     f("fallback",
       self.fallback,
-      "when the student cannot be loaded, the teacher writes the samples (auto: if one "
+      "when the student cannot sample, the teacher writes that round (auto: if one "
       "is configured)",
       Choices{"auto|teacher|error"});
   }

@@ -9,8 +9,6 @@ namespace pupil {
 
 namespace {
 
-constexpr size_t kTasksAtOnce = 16;
-
 std::optional<double> mean_of(const GroupRewards& values) {
   auto spread = spread_of(values);
   return spread.count ? std::optional(spread.mean) : std::nullopt;
@@ -80,20 +78,14 @@ void add_group(
 Evaluation evaluate(
     std::vector<RolloutGroup> groups,
     const Stages& stages,
-    int num_samples,
-    const EvalProgress& progress) {
+    const SamplingPlan& plan,
+    const std::function<void()>& on_token) {
   Evaluation evaluation;
   evaluation.metrics = metric_names(stages.reward_names);
   evaluation.values.resize(evaluation.metrics.size());
-  for (size_t first = 0; first < groups.size(); first += kTasksAtOnce) {
-    auto part =
-        std::span(groups).subspan(first, std::min(kTasksAtOnce, groups.size() - first));
-    if (progress) progress(first, groups.size());
-    stages.generate(part, num_samples);
-    stages.score(part);
-    for (const auto& group : part) add_group(evaluation, group, stages.reward_names);
-  }
-  if (progress) progress(groups.size(), groups.size());
+  sample_with_progress(stages, groups, plan, on_token);
+  score_with_progress(stages, groups, plan);
+  for (const auto& group : groups) add_group(evaluation, group, stages.reward_names);
   return evaluation;
 }
 

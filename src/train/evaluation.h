@@ -21,16 +21,14 @@ struct Evaluation {
   std::vector<std::string> task_ids, prompts, answers;  // [tasks], the first sample's
 };
 
-/// Called between batches of tasks; it may throw to stop.
-using EvalProgress = std::function<void(size_t done, size_t all)>;
-
-/// Samples `num_samples` answers to each group's prompt and scores them. The prompts'
-/// keys fix the random streams, so that two evaluations compare like with like.
+/// Samples `plan.num_generations` answers to each group's prompt and scores them. The
+/// prompts' keys fix the random streams, so that two evaluations compare like with
+/// like. `on_token` is called as tokens come and may throw to end it.
 Evaluation evaluate(
     std::vector<RolloutGroup> groups,
     const Stages& stages,
-    int num_samples,
-    const EvalProgress& progress = {});
+    const SamplingPlan& plan,
+    const std::function<void()>& on_token = {});
 
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
 /// Throws std::invalid_argument if `json` is not what `to_json` wrote.

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "base/progress.h"
+#include "base/table.h"
 #include "train/bootstrap.h"
 
 namespace pupil {
@@ -40,21 +42,24 @@ std::string cell(const Json& value, bool is_signed) {
   return text;
 }
 
-std::string table_row(
-    const std::string& a,
-    const std::string& b,
-    const std::string& c,
-    const std::string& d) {
-  char text[256];
-  std::snprintf(
-      text,
-      sizeof text,
-      "| %-10s | %-24s | %-24s | %-26s |\n",
-      a.c_str(),
-      b.c_str(),
-      c.c_str(),
-      d.c_str());
-  return text;
+Table table_of(const Json& report) {
+  Table table{{"metric", "before [95 %]", "after [95 %]", "difference [95 %]"}, {}};
+  for (const auto& [name, before] : report["before"].items()) {
+    table.rows.push_back(
+        {name,
+         cell(before, false),
+         cell(report["after"][name], false),
+         cell(report["difference"][name], true)});
+  }
+  return table;
+}
+
+std::string summary_of(const Json& report) {
+  return "Held-out tasks, seed " + report["seed"].dump() + ", " +
+         report["steps"].dump() + " steps, " +
+         duration_text(report["seconds"].get<double>()) +
+         " of training. Intervals are bootstraps over tasks; the difference is "
+         "paired.\n\n";
 }
 
 // A fence longer than any in the text: the student writes fences too.
@@ -66,6 +71,20 @@ std::string fenced(const std::string& text) {
   }
   std::string fence(longest + 1, '`');
   return fence + "\n" + text + "\n" + fence + "\n";
+}
+
+// Four spaces before every line; control characters are shown, not sent.
+std::string indented(const std::string& text) {
+  std::string out = "    ";
+  for (char c : text) {
+    bool is_control = static_cast<unsigned char>(c) < 32 || c == 127;
+    if (c == '\n') {
+      out += "\n    ";
+    } else if (!is_control || c == '\t') {
+      out += c;
+    }
+  }
+  return out + "\n";
 }
 
 }  // namespace
@@ -100,39 +119,30 @@ Json report_json(
   return report;
 }
 
-std::string report_table(const Json& report) {
-  auto table =
-      table_row("metric", "before [95 %]", "after [95 %]", "difference [95 %]");
-  table += "|---|---|---|---|\n";
-  for (const auto& [name, before] : report["before"].items()) {
-    table += table_row(
-        name,
-        cell(before, false),
-        cell(report["after"][name], false),
-        cell(report["difference"][name], true));
-  }
-  return table;
+std::string report_text(const Json& report) {
+  std::string text = "\n";
+  text += summary_of(report) + terminal_table(table_of(report));
+  if (!report.contains("example")) return text;
+  const auto& example = report["example"];
+  auto part = [&](std::string title, const char* key) {
+    title.insert(0, 1, '\n');
+    return title + "\n" + indented(example[key].get<std::string>());
+  };
+  text += "\nThe task that gained most: " + example["task"].get<std::string>() + "\n";
+  return text + part("prompt", "prompt") + part("before", "before") +
+         part("after", "after");
 }
 
 std::string report_markdown(const Json& report) {
-  std::string text = "# Before and after\n\n";
-  text += "Held-out tasks, seed " + report["seed"].dump() + ", " +
-          report["steps"].dump() + " steps, " +
-          std::to_string(report["seconds"].get<long>()) +
-          " s of training. Intervals are bootstraps over tasks; the difference is "
-          "paired.\n\n";
-  text += report_table(report);
-  if (report.contains("example")) {
-    const auto& example = report["example"];
-    auto part = [&](const char* key) {
-      return fenced(example[key].get<std::string>());
-    };
-    text += "\n## The task that gained most: " + example["task"].get<std::string>() +
-            "\n\n";
-    text += part("prompt") + "\nBefore:\n\n" + part("before") + "\nAfter:\n\n" +
-            part("after");
-  }
-  return text;
+  std::string text = "# Before and after\n\n" + summary_of(report);
+  text += markdown_table(table_of(report));
+  if (!report.contains("example")) return text;
+  const auto& example = report["example"];
+  auto part = [&](const char* key) { return fenced(example[key].get<std::string>()); };
+  text +=
+      "\n## The task that gained most: " + example["task"].get<std::string>() + "\n\n";
+  return text + part("prompt") + "\nBefore:\n\n" + part("before") + "\nAfter:\n\n" +
+         part("after");
 }
 
 }  // namespace pupil

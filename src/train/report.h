@@ -25,10 +25,10 @@ struct RunSummary {
 nlohmann::ordered_json report_json(
     const Evaluation& before, const Evaluation& after, const RunSummary& summary);
 
-/// The table of a report, in Markdown.
-std::string report_table(const nlohmann::ordered_json& report);
+/// The table and the example, for a terminal.
+std::string report_text(const nlohmann::ordered_json& report);
 
-/// The table and the example, in Markdown: report.md.
+/// The same in Markdown: report.md.
 std::string report_markdown(const nlohmann::ordered_json& report);
 
 }  // namespace pupil

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "base/json.h"
+#include "base/screen.h"
 #include "formats/tfevents.h"
 
 namespace pupil {
@@ -39,15 +41,6 @@ fs::path prepared(const fs::path& path, bool resume) {
         "[run] cannot create " + path.string() + ": " + error.message());
   }
   return path;
-}
-
-std::string clock_text() {
-  char text[32];
-  std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &parts);
-  return text;
 }
 
 // The row's step; -1 for a line that is no row.
@@ -97,14 +90,16 @@ RunDir::RunDir(fs::path path, bool resume, const std::string& adapter_config)
       rollouts_(path_ / "rollouts.jsonl") {}
 
 void RunDir::print(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
-  log_.append(clock_text() + line + "\n");
+  print_line(stdout, line);
+  log_.add(line);
+}
+
+void RunDir::log(const std::string& line) {
+  log_.add(line);
 }
 
 void RunDir::warn(const std::string& line) {
-  std::fprintf(stderr, "pupil: warning: %s\n", line.c_str());
-  log_.append(clock_text() + "warning: " + line + "\n");
+  log_warning(line);
 }
 
 void RunDir::start_tensorboard() {
@@ -118,14 +113,13 @@ void RunDir::start_tensorboard() {
 
 void RunDir::add_metrics(const nlohmann::ordered_json& row) {
   if (events_) events_->append(event_line(row));
-  metrics_.append(
-      row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  metrics_.append(json_text(row) + "\n");
 }
 
 void RunDir::add_rollouts(std::span<const nlohmann::ordered_json> rows) {
   std::string lines;
   for (const auto& row : rows) {
-    lines += row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    lines += json_text(row) + "\n";
   }
   rollouts_.append(lines);
 }

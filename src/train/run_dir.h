@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "train/checkpoint.h"
 
 namespace pupil {
@@ -24,9 +25,11 @@ class RunDir {
 
   const std::filesystem::path& path() const { return path_; }
 
-  /// A line on stdout and in log.txt; `warn`: on stderr, and marked.
+  /// A line on stdout and in log.txt; `warn`: on stderr, and marked; `log`: in log.txt
+  /// alone.
   void print(const std::string& line);
   void warn(const std::string& line);
+  void log(const std::string& line);
 
   /// From now on metrics go to a new file in tensorboard/ as well.
   void start_tensorboard();
@@ -55,7 +58,8 @@ class RunDir {
   std::filesystem::path path_;
   FileLock lock_;
   CheckpointStore checkpoints_;
-  AppendFile log_, metrics_, rollouts_;
+  LogFile log_;
+  AppendFile metrics_, rollouts_;
   std::optional<AppendFile> events_;
 };
 

@@ -11,14 +11,31 @@ namespace {
   throw std::runtime_error("[self-check] " + what);
 }
 
-// Two completions of the first prompt, one good and one bad.
+// Why these two completions cannot be trained on; empty: they can.
+std::string trouble_of(const RolloutGroup& group) {
+  for (const auto& rollout : group.rollouts) {
+    if (!rollout.missing.empty()) return rollout.missing;
+    if (rollout.completion.tokens.empty()) return "an answer has no tokens";
+  }
+  return "";
+}
+
+// Two completions of a prompt; a teacher that writes them may leave some out.
+RolloutGroup two_completions(const Stages& stages) {
+  std::string trouble = "there is no task";
+  for (auto& group : stages.draw(0)) {
+    stages.generate({&group, 1}, 2, {});
+    trouble = trouble_of(group);
+    if (trouble.empty()) return std::move(group);
+  }
+  fail("no task of the first step has two answers: " + trouble);
+}
+
+// The same, one good and one bad.
 std::vector<RolloutGroup> sample_pair(const Stages& stages) {
-  auto groups = stages.draw(0);
-  groups.resize(1);
-  stages.generate(groups, 2);
+  std::vector<RolloutGroup> groups = {two_completions(stages)};
   auto& rollouts = groups[0].rollouts;
   for (size_t i = 0; i < rollouts.size(); ++i) {
-    if (rollouts[i].completion.tokens.empty()) fail("an answer has no tokens");
     rollouts[i].reward = static_cast<double>(i);
     rollouts[i].advantage = i == 0 ? -1.0 : 1.0;
   }

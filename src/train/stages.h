@@ -12,19 +12,47 @@
 
 namespace pupil {
 
+/// Told how sampling goes on: `tokens` more are there, and `spared` of those that were
+/// allowed will not be, because completions ended.
+using OnSampled = std::function<void(int64_t tokens, int64_t spared)>;
+
+/// Told that so many more scores are there, of completions times reward functions.
+using OnScored = std::function<void(int64_t scores)>;
+
 struct Stages {
   /// Prompts and tasks of a round of sampling, without rollouts. A pure function, so
   /// that a resumed run draws what the interrupted one would have. Every prompt's key
   /// is new, even where the task was drawn before.
   std::function<std::vector<RolloutGroup>(uint64_t round)> draw;
 
-  /// Gives each group `n` rollouts with their completions.
-  std::function<void(std::span<RolloutGroup> groups, int n)> generate;
+  /// Gives each group `n` rollouts with their completions. `on_sampled` may be empty.
+  std::function<void(
+      std::span<RolloutGroup> groups, int n, const OnSampled& on_sampled)>
+      generate;
 
-  /// Fills in `scores` and `reward` of every rollout.
-  std::function<void(std::span<RolloutGroup> groups)> score;
+  /// Fills in `scores` and `reward` of every rollout. `on_scored` may be empty.
+  std::function<void(std::span<RolloutGroup> groups, const OnScored& on_scored)> score;
 
   std::vector<std::string> reward_names;  // in the order of Rollout::scores
 };
+
+/// How much is sampled, and what the progress bars call it.
+struct SamplingPlan {
+  int num_generations = 8;
+  int max_completion_length = 256;
+  std::string label = {};  // before "sampling" and "scoring"; may be empty
+};
+
+/// Calls `generate` behind a progress bar. `on_token` is called as tokens come and may
+/// throw to end it.
+void sample_with_progress(
+    const Stages& stages,
+    std::span<RolloutGroup> groups,
+    const SamplingPlan& plan,
+    const std::function<void()>& on_token = {});
+
+/// Calls `score` behind a progress bar.
+void score_with_progress(
+    const Stages& stages, std::span<RolloutGroup> groups, const SamplingPlan& plan);
 
 }  // namespace pupil

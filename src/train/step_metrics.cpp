@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 
 #include "algo/advantage.h"
+#include "base/progress.h"
 
 namespace pupil {
 
@@ -44,7 +46,11 @@ void add_lengths(
 
 void add_completions(Json& row, const StepRecord& record) {
   std::vector<double> all, ended;
+  double missing = 0, by_teacher = 0;
   for_each_rollout(record, [&](const Rollout& r) {
+    by_teacher += r.source == Source::teacher;
+    missing += !r.missing.empty();
+    if (!r.missing.empty()) return;
     all.push_back(static_cast<double>(r.completion.tokens.size()));
     if (r.completion.finish == FinishReason::stop) ended.push_back(all.back());
   });
@@ -53,6 +59,9 @@ void add_completions(Json& row, const StepRecord& record) {
   row["completions/clipped_ratio"] =
       all.empty() ? 0.0 : cut / static_cast<double>(all.size());
   add_lengths(row, "terminated_length", ended);
+  double asked = static_cast<double>(all.size()) + missing;
+  row["completions/missing"] = missing;
+  row["rollout/source"] = asked > 0 ? by_teacher / asked : 0.0;
 }
 
 void add_scores(Json& row, const StepRecord& record) {
@@ -111,14 +120,23 @@ double per_second(double amount, double seconds) {
   return seconds > 0 ? amount / seconds : 0;
 }
 
-std::string duration(double seconds) {
-  char text[32];
-  long s = std::lround(seconds);
-  if (s >= 3600)
-    std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-  else
-    std::snprintf(text, sizeof text, "%ld:%02ld", s / 60, s % 60);
-  return text;
+// "-" for a mean over nothing; no "-0.000".
+std::string rounded(const Json& value, int digits) {
+  if (!value.is_number()) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
+  bool is_zero = std::strpbrk(text, "123456789") == nullptr;
+  return is_zero && text[0] == '-' ? text + 1 : text;
+}
+
+void add_completion(Json& row, const Rollout& r) {
+  bool there = r.missing.empty();
+  row["source"] = r.source == Source::student ? "student" : "teacher";
+  row["completion"] = there ? Json(r.completion.text) : Json(nullptr);
+  row["tokens"] = r.completion.tokens.size();
+  auto finish = r.completion.finish == FinishReason::stop ? "stop" : "length";
+  row["finish_reason"] = there ? Json(finish) : Json(nullptr);
+  if (!there) row["missing"] = r.missing;
 }
 
 }  // namespace
@@ -153,10 +171,7 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
       const auto& r = group.rollouts[i];
       Json row = {{"step", record.step}, {"task", group.task.id}, {"row", i}};
       row["prompt"] = group.task.prompt;
-      row["completion"] = r.completion.text;
-      row["tokens"] = r.completion.tokens.size();
-      row["finish_reason"] =
-          r.completion.finish == FinishReason::stop ? "stop" : "length";
+      add_completion(row, r);
       for (size_t k = 0; k < r.scores.size() && k < record.reward_names.size(); ++k) {
         const auto& score = r.scores[k];
         row["scores"][record.reward_names[k]] =
@@ -175,37 +190,22 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
 
 std::string step_line(const StepRecord& record, int max_steps, double eta_s) {
   auto row = metrics_row(record);
-  auto value = [&](const char* name) {
-    return row[name].is_number() ? row[name].get<double>() : NAN;
+  auto field = [&](const char* label, const char* key, int digits) {
+    return "  " + std::string(label) + " " + rounded(row[key], digits);
   };
-  char text[512];
-  int length = std::snprintf(
-      text,
-      sizeof text,
-      "step %d/%d  reward %.3f +- %.3f  loss %.4f  grad %.3f  entropy %.2f  clip %.3f  "
-      "length %.0f  sample %.0f tok/s  train %.0f tok/s  %.1f s (%.1f + %.1f + %.1f)  "
-      "left %s",
-      record.step,
-      max_steps,
-      value("reward"),
-      value("reward_std"),
-      record.loss,
-      record.grad_norm,
-      value("entropy"),
-      value("clip_ratio/region_mean"),
-      value("completions/mean_length"),
-      value("speed/generate"),
-      value("speed/update"),
-      record.seconds.total(),
-      record.seconds.generate,
-      record.seconds.score,
-      record.seconds.update,
-      duration(eta_s).c_str());
-  std::string line(text, std::min<size_t>(length, sizeof text - 1));
-  if (record.with_kl) line += "  kl " + std::to_string(value("kl"));
-  if (auto unscored = row["unscored"].get<size_t>()) {
-    line += "  unscored " + std::to_string(unscored);
-  }
+  std::string line = "step " + std::to_string(record.step) + "/" +
+                     std::to_string(max_steps) + field("reward", "reward", 3) +
+                     field("+-", "reward_std", 3).substr(1);
+  if (record.with_kl) line += field("kl", "kl", 4);
+  line += field("entropy", "entropy", 2) + field("loss", "loss", 4) +
+          field("grad", "grad_norm", 3) + field("clip", "clip_ratio/region_mean", 3) +
+          field("length", "completions/mean_length", 0) +
+          field("sample", "time/generate", 1) + " s" +
+          field("at", "speed/generate", 0).substr(1) + " tok/s" +
+          field("score", "time/score", 1) + " s" + field("train", "time/update", 1) +
+          " s" + field("at", "speed/update", 0).substr(1) + " tok/s  " +
+          duration_text(eta_s) + " left";
+  if (row["unscored"] != 0) line += field("unscored", "unscored", 0);
   if (record.skipped) line += "  skipped: no group with a spread of rewards";
   return line;
 }

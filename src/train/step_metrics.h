@@ -35,8 +35,10 @@ struct StepRecord {
 };
 
 /// TRL's names; besides them `unscored` (rollouts without a reward),
-/// `rewards/<name>/unscored`, `skipped`, `time/*` in seconds and `speed/*` in tokens a
-/// second. A mean over nothing is null.
+/// `rewards/<name>/unscored`, `completions/missing` (that nobody wrote, left out of the
+/// lengths), `rollout/source` (0: the student's samples, 1: the teacher's, or the share
+/// of these), `skipped`, `time/*` in seconds and `speed/*` in tokens a second. A mean
+/// over nothing is null.
 nlohmann::ordered_json metrics_row(const StepRecord& record);
 
 /// One row of rollouts.jsonl for each rollout.

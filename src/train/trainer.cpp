@@ -1,9 +1,10 @@
 #include "train/trainer.h"
 
-#include <chrono>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/progress.h"
+#include "base/stopwatch.h"
 #include "train/loss_settings.h"
 #include "train/schedule.h"
 
@@ -12,20 +13,6 @@ namespace pupil {
 namespace {
 
 constexpr int kMaxFailedSaves = 3;
-
-class Stopwatch {
- public:
-  /// Seconds since construction or the last call.
-  double lap() {
-    auto now = std::chrono::steady_clock::now();
-    double seconds = std::chrono::duration<double>(now - start_).count();
-    start_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 void set_advantages(std::vector<RolloutGroup>& groups, ScaleRewards scale) {
   std::vector<GroupRewards> rewards;
@@ -88,6 +75,29 @@ void Trainer::resume() {
 }
 
 void Trainer::run() {
+  try {
+    train();
+    if (saved_step_ != step_) save();
+  } catch (const std::exception& error) {
+    run_.log(error.what());
+    keep();
+    throw;
+  }
+}
+
+// What is finished is not lost with what failed. Within a round there is nothing to go
+// on from: its samples are gone.
+void Trainer::keep() {
+  if (saved_step_ == step_ || step_ % config_.train.num_iterations != 0) return;
+  try {
+    save();
+    run_.print("saved step " + std::to_string(step_));
+  } catch (const std::exception& error) {
+    run_.warn(error.what());
+  }
+}
+
+void Trainer::train() {
   const auto& train = config_.train;
   while (step_ < train.max_steps) {
     auto record = sample_round();
@@ -101,7 +111,6 @@ void Trainer::run() {
     save_if_due();
     stop_if_asked();
   }
-  if (saved_step_ != step_) save();
 }
 
 StepRecord Trainer::sample_round() {
@@ -110,9 +119,10 @@ StepRecord Trainer::sample_round() {
   record.with_kl = config_.train.beta.value() != 0;
   Stopwatch watch;
   record.groups = stages_.draw(step_ / config_.train.num_iterations);
-  stages_.generate(record.groups, config_.num_generations);
+  SamplingPlan plan{config_.num_generations, config_.batch.max_completion_length};
+  sample_with_progress(stages_, record.groups, plan);
   record.seconds.generate = watch.lap();
-  stages_.score(record.groups);
+  score_with_progress(stages_, record.groups, plan);
   record.seconds.score = watch.lap();
   record.logp_differences = unknown(record.groups);
   num_tokens_ += tokens_of(record.groups);
@@ -147,6 +157,9 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
 void Trainer::forward_backward(
     StepRecord& record, std::vector<Microbatch>& batches, bool first) {
   auto totals = totals_of(record.groups, config_.batch);
+  size_t rows = 0;
+  for (const auto& batch : batches) rows += batch.rows.size();
+  Progress progress("training", "completions", static_cast<int64_t>(rows));
   for (auto& batch : batches) {
     auto result = learner_.forward_backward(batch, totals);
     record.loss += result.loss;
@@ -154,6 +167,7 @@ void Trainer::forward_backward(
     for (size_t i = 0; first && i < batch.rows.size(); ++i) {
       record.logp_differences[batch.group][batch.rows[i]] = result.logp_differences[i];
     }
+    progress.advance(static_cast<int64_t>(batch.rows.size()));
   }
   // Later iterations differ from the sampler on purpose.
   if (first) check_agreement(record.policy);

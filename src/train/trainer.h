@@ -44,8 +44,9 @@ class Trainer {
   /// Goes on from the run directory's newest checkpoint, if there is one.
   void resume();
 
-  /// Runs the loop; saves at its end. Throws Stopped, with everything saved, when
-  /// `stop_requested` says so; std::runtime_error if a loss or gradient is not finite
+  /// Runs the loop; saves at its end, and what is finished when something fails. Throws
+  /// what the stages throw; Stopped, with everything saved, when `stop_requested` says
+  /// so; std::runtime_error if a loss or gradient is not finite
   /// or sampler and trainer disagree by more than `max_logp_difference`: then the
   /// weights are those of the step before.
   void run();
@@ -54,6 +55,8 @@ class Trainer {
   double seconds() const { return seconds_; }
 
  private:
+  void train();
+  void keep();
   StepRecord sample_round();
   void update(StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void forward_backward(

@@ -68,6 +68,26 @@ TEST(Reward, NoAnswerIsUnscored) {
   EXPECT_TRUE(groups[0].rollouts[1].reward);
 }
 
+TEST(Reward, AMissingAnswerIsShownToNobodyAndKeepsItsReason) {
+  std::vector<RolloutGroup> groups = {group_of({"24", "80"})};
+  groups[0].rollouts[0].missing = "teacher: HTTP 500";
+  auto functions = two_functions();
+  size_t shown = 0;
+  functions[0].score = [&](std::span<const Sample> samples) {
+    shown += samples.size();
+    return by_digit(0)(samples);
+  };
+  score_groups(functions, groups);
+  EXPECT_EQ(shown, 1u);
+  const auto& missing = groups[0].rollouts[0];
+  EXPECT_FALSE(missing.reward);
+  for (const auto& score : missing.scores) {
+    EXPECT_FALSE(score.value);
+    EXPECT_EQ(score.reason, "teacher: HTTP 500");
+  }
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[1].reward, 0.8);
+}
+
 TEST(Reward, AFunctionThatThrowsStopsTheRun) {
   std::vector<RolloutGroup> groups = {group_of({"24"})};
   auto functions = two_functions();

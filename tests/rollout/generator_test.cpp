@@ -153,14 +153,18 @@ TEST(Generator, OnTokenSeesEveryTokenInOrder) {
   auto model = tiny_model(4);
   auto prompts = some_prompts();
   std::map<std::pair<int, int>, std::vector<int>> seen;
+  std::map<std::pair<int, int>, bool> ended;
   auto config = sampled(20);
   config.max_rows = 4;  // several waves
-  auto all = generate(model, prompts, 2, config, [&](int p, int row, int token) {
-    seen[{p, row}].push_back(token);
-  });
+  auto all =
+      generate(model, prompts, 2, config, [&](int p, int row, int token, bool last) {
+        seen[{p, row}].push_back(token);
+        ended[{p, row}] = last;
+      });
   for (int p = 0; p < 3; ++p) {
     for (int row = 0; row < 2; ++row) {
       EXPECT_EQ((seen[{p, row}]), all[p][row].tokens);
+      EXPECT_EQ((ended[{p, row}]), all[p][row].finish == FinishReason::stop);
     }
   }
 }

@@ -38,11 +38,30 @@ TEST(SelfCheck, PassesOnASoundRunAndChangesNothing) {
 TEST(SelfCheck, SeesASamplerWithOtherLogprobs) {
   ToyRun run(toy_config(1));
   auto generate = run.stages.generate;
-  run.stages.generate = [&](std::span<RolloutGroup> groups, int n) {
-    generate(groups, n);
-    for (float& logprob : groups[0].rollouts[0].completion.logprobs) logprob -= 1.0f;
-  };
+  run.stages.generate =
+      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+        generate(groups, n, sampled);
+        for (float& logprob : groups[0].rollouts[0].completion.logprobs)
+          logprob -= 1.0f;
+      };
   EXPECT_NE(complaint(run).find("sampler"), std::string::npos);
+}
+
+TEST(SelfCheck, TakesTheFirstTaskWhoseAnswersAreThere) {
+  ToyRun run(toy_config(1));
+  auto generate = run.stages.generate;
+  int tasks_without = 1;
+  run.stages.generate =
+      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+        generate(groups, n, sampled);
+        if (tasks_without-- > 0) {
+          groups[0].rollouts[1] = {};
+          groups[0].rollouts[1].missing = "teacher: HTTP 500";
+        }
+      };
+  EXPECT_EQ(complaint(run), "");
+  tasks_without = 2;  // all of the first step
+  EXPECT_NE(complaint(run).find("HTTP 500"), std::string::npos);
 }
 
 TEST(SelfCheck, SeesAGradientOfZero) {
@@ -79,7 +98,7 @@ TEST(SelfCheck, SeesALossThatIgnoresThePrompt) {
 TEST(Evaluation, AveragesTheSamplesOfEachTask) {
   ToyRun run(toy_config(1));
   run.stages.reward_names = {"tests"};
-  run.stages.score = [](std::span<RolloutGroup> groups) {
+  run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
     for (auto& group : groups) {
       double value = 1.0;
       for (auto& rollout : group.rollouts) {
@@ -91,7 +110,7 @@ TEST(Evaluation, AveragesTheSamplesOfEachTask) {
       group.rollouts.back().reward.reset();
     }
   };
-  auto evaluation = evaluate(run.stages.draw(0), run.stages, 3);
+  auto evaluation = evaluate(run.stages.draw(0), run.stages, {.num_generations = 3});
   EXPECT_EQ(
       evaluation.metrics,
       (std::vector<std::string>{"reward", "tests", "pass@1", "length"}));

@@ -51,7 +51,7 @@ inline std::vector<Completion> toy_sample(
   return rows;
 }
 
-inline void toy_score(std::span<RolloutGroup> groups) {
+inline void toy_score(std::span<RolloutGroup> groups, const OnScored& = {}) {
   for (auto& group : groups) {
     for (auto& rollout : group.rollouts) {
       double even = 0;
@@ -91,7 +91,7 @@ struct ToyRun {
       }
       return groups;
     };
-    stages.generate = [this](std::span<RolloutGroup> groups, int n) {
+    stages.generate = [this](std::span<RolloutGroup> groups, int n, const OnSampled&) {
       for (auto& group : groups) {
         group.rollouts.resize(n);
         auto rows = toy_sample(model, group.prompt, n);

@@ -115,10 +115,11 @@ TEST(Trainer, AKilledRunGoesOnFromItsLastCheckpoint) {
   ToyRun killed(toy_config(7));
   int rounds = 0;
   auto generate = killed.stages.generate;
-  killed.stages.generate = [&](std::span<RolloutGroup> groups, int n) {
-    if (++rounds == 6) throw std::runtime_error("power cut");
-    generate(groups, n);
-  };
+  killed.stages.generate =
+      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+        if (++rounds == 6) throw std::runtime_error("power cut");
+        generate(groups, n, sampled);
+      };
   EXPECT_THROW(killed.run(cut_dir.path()), std::runtime_error);
   ASSERT_EQ(
       rows_of(cut_dir.path() / "metrics.jsonl").size(), 5u);  // checkpoint: step 4
@@ -128,10 +129,77 @@ TEST(Trainer, AKilledRunGoesOnFromItsLastCheckpoint) {
   EXPECT_EQ(rows_of(cut_dir.path() / "metrics.jsonl").size(), 7u);
 }
 
+TEST(Trainer, WhatFailsBetweenStepsLosesNoFinishedStep) {
+  auto config = toy_config(6);
+  config.save_steps = 100;
+  TempDir whole_dir;
+  ToyRun whole(config);
+  whole.run(whole_dir.path());
+  for (bool by_budget : {true, false}) {
+    TempDir dir;
+    ToyRun cut(config);
+    auto score = cut.stages.score;
+    cut.stages.score = [&, rounds = 0](
+                           std::span<RolloutGroup> groups,
+                           const OnScored& scored) mutable {
+      if (++rounds == 4 && by_budget) throw Stopped("no quota is left");
+      if (rounds == 4) throw std::runtime_error("the teacher's key is void");
+      score(groups, scored);
+    };
+    if (by_budget) {
+      EXPECT_THROW(cut.run(dir.path()), Stopped);
+    } else {
+      EXPECT_THROW(cut.run(dir.path()), std::runtime_error);
+    }
+    EXPECT_TRUE(fs::exists(dir.path() / "checkpoints/step-000003"));
+    ToyRun resumed(config);
+    resumed.run(dir.path(), true);
+    expect_same_bits(whole, resumed);
+    EXPECT_EQ(
+        timeless(rows_of(whole_dir.path() / "metrics.jsonl")),
+        timeless(rows_of(dir.path() / "metrics.jsonl")));
+  }
+}
+
+TEST(Trainer, AMissingAnswerIsCountedAndChangesNothingElse) {
+  TempDir dir, without_dir;
+  ToyRun run(toy_config(1)), without(toy_config(1));
+  auto generate = run.stages.generate;
+  run.stages.generate =
+      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+        generate(groups, n, sampled);
+        groups[0].rollouts.emplace_back().missing = "teacher: HTTP 500";
+      };
+  run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
+    testing::toy_score(groups);
+    auto& missing = groups[0].rollouts.back();
+    missing.scores = {{std::nullopt, missing.missing}};
+    missing.reward.reset();
+  };
+  run.run(dir.path());
+  without.run(without_dir.path());
+  expect_same_bits(run, without);
+  auto row = timeless(rows_of(dir.path() / "metrics.jsonl"))[0];
+  EXPECT_EQ(row["completions/missing"], 1);
+  for (const char* name : {"unscored", "rewards/even/unscored"}) {
+    EXPECT_EQ(row[name], 1);
+    row[name] = 0;
+  }
+  row["completions/missing"] = 0;
+  auto expected = timeless(rows_of(without_dir.path() / "metrics.jsonl"))[0];
+  row.erase("num_tokens");  // its prompt was read
+  expected.erase("num_tokens");
+  EXPECT_EQ(row, expected);
+  auto rollout = rows_of(dir.path() / "rollouts.jsonl")[6];
+  EXPECT_TRUE(rollout["completion"].is_null());
+  EXPECT_TRUE(rollout["finish_reason"].is_null());
+  EXPECT_EQ(rollout["missing"], "teacher: HTTP 500");
+}
+
 TEST(Trainer, AStepWithoutSignalIsSkippedAndReported) {
   TempDir dir;
   ToyRun run(toy_config(2));
-  run.stages.score = [](std::span<RolloutGroup> groups) {
+  run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
     for (auto& group : groups) {
       for (auto& rollout : group.rollouts) rollout.reward = 0.1;
     }
@@ -150,7 +218,7 @@ TEST(Trainer, AStepWithoutSignalIsSkippedAndReported) {
 TEST(Trainer, UnscoredRolloutsAreCountedAndLeftOut) {
   TempDir dir;
   ToyRun run(toy_config(1));
-  run.stages.score = [](std::span<RolloutGroup> groups) {
+  run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
     testing::toy_score(groups);
     groups[0].rollouts[0].reward.reset();
     groups[0].rollouts[0].scores = {{std::nullopt, "the box did not start"}};
@@ -170,10 +238,11 @@ TEST(Trainer, ASamplerThatDisagreesStopsTheRun) {
   TempDir dir;
   ToyRun run(toy_config(3));
   auto generate = run.stages.generate;
-  run.stages.generate = [&](std::span<RolloutGroup> groups, int n) {
-    generate(groups, n);
-    for (auto& logprob : groups[0].rollouts[0].completion.logprobs) logprob -= 5.0f;
-  };
+  run.stages.generate =
+      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+        generate(groups, n, sampled);
+        for (auto& logprob : groups[0].rollouts[0].completion.logprobs) logprob -= 5.0f;
+      };
   try {
     run.run(dir.path());
     FAIL() << "the run went on";
@@ -188,7 +257,8 @@ TEST(Trainer, ASamplerThatDisagreesStopsTheRun) {
 TEST(Trainer, ABrokenNumberNamesTheStepAndTheCheckpoint) {
   TempDir dir;
   ToyRun run(toy_config(5));
-  run.stages.score = [steps = 0](std::span<RolloutGroup> groups) mutable {
+  run.stages.score = [steps = 0](
+                         std::span<RolloutGroup> groups, const OnScored&) mutable {
     testing::toy_score(groups);
     if (++steps == 4) groups[0].rollouts[1].reward = NAN;
   };

@@ -1,0 +1,33 @@
+#include "train/stages.h"
+
+#include "base/progress.h"
+
+namespace pupil {
+
+void sample_with_progress(
+    const Stages& stages,
+    std::span<RolloutGroup> groups,
+    const SamplingPlan& plan,
+    const std::function<void()>& on_token) {
+  auto rows = static_cast<int64_t>(groups.size()) * plan.num_generations;
+  Progress progress(
+      plan.label + "sampling", "tokens", rows * plan.max_completion_length);
+  auto on_sampled = [&](int64_t tokens, int64_t spared) {
+    progress.skip(spared);
+    progress.advance(tokens);
+    if (on_token) on_token();
+  };
+  stages.generate(groups, plan.num_generations, on_sampled);
+}
+
+void score_with_progress(
+    const Stages& stages, std::span<RolloutGroup> groups, const SamplingPlan& plan) {
+  size_t scores = 0;
+  for (const auto& group : groups) {
+    scores += group.rollouts.size() * stages.reward_names.size();
+  }
+  Progress progress(plan.label + "scoring", "scores", static_cast<int64_t>(scores));
+  stages.score(groups, [&](int64_t count) { progress.advance(count); });
+}
+
+}  // namespace pupil
