@@ -62,7 +62,13 @@ void StagedDirectory::commit() {
   std::string old = target_ + ".old-" + std::to_string(::getpid());
   bool replaces = fs::exists(target_);
   if (replaces) fs::rename(target_, old);
-  rename_durably(staging_, target_);
+  try {
+    rename_durably(staging_, target_);
+  } catch (...) {
+    std::error_code ignored;  // fails where the new one is in place already
+    if (replaces) fs::rename(old, target_, ignored);
+    throw;
+  }
   staging_.clear();
   if (replaces) fs::remove_all(old);
 }

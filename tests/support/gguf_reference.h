@@ -1,0 +1,67 @@
+// The weights that GGUF's blocks stand for, by the words of ggml-common.h, one at a
+// time.
+
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "formats/gguf.h"
+
+namespace pupil::testing {
+
+/// Exact: every float16 is a double. Finite numbers only.
+inline double half_value(uint16_t half) {
+  int exponent = half >> 10 & 31, fraction = half & 1023;
+  double size = exponent == 0 ? std::ldexp(fraction, -24)
+                              : std::ldexp(1024 + fraction, exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
+template <class T>
+T value_at(std::span<const std::byte> bytes, size_t at) {
+  T value;
+  std::memcpy(&value, &bytes[at], sizeof(T));
+  return value;
+}
+
+/// Weight i of one block of 32, exact.
+inline double block_weight(GgufType type, std::span<const std::byte> block, int i) {
+  double d = half_value(value_at<uint16_t>(block, 0));
+  if (type == GgufType::q8_0) return d * value_at<int8_t>(block, 2 + i);
+  size_t start = type == GgufType::q4_1 ? 4 : 2;
+  int byte = std::to_integer<int>(block[start + i % 16]);
+  int q = i < 16 ? byte & 15 : byte >> 4;
+  if (type == GgufType::q4_0) return d * (q - 8);
+  return d * q + half_value(value_at<uint16_t>(block, 2));
+}
+
+/// All weights of a tensor's bytes, rounded to float once.
+inline std::vector<float> gguf_weights(
+    GgufType type, std::span<const std::byte> bytes) {
+  auto [block_size, block_bytes] = gguf_layout(type);
+  std::vector<float> weights;
+  weights.reserve(bytes.size() / block_bytes * block_size);
+  for (size_t at = 0; at < bytes.size(); at += block_bytes) {
+    auto block = bytes.subspan(at, block_bytes);
+    if (type == GgufType::f32) {
+      weights.push_back(value_at<float>(block, 0));
+    } else if (type == GgufType::f16) {
+      weights.push_back(static_cast<float>(half_value(value_at<uint16_t>(block, 0))));
+    } else if (type == GgufType::bf16) {
+      uint32_t bits = uint32_t{value_at<uint16_t>(block, 0)} << 16;
+      weights.push_back(std::bit_cast<float>(bits));
+    } else {
+      for (int i = 0; i < block_size; ++i) {
+        weights.push_back(static_cast<float>(block_weight(type, block, i)));
+      }
+    }
+  }
+  return weights;
+}
+
+}  // namespace pupil::testing
