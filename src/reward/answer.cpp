@@ -9,9 +9,11 @@
 namespace pupil {
 namespace {
 
-/// A line that opens or closes a block: its fence ("```") and what stands behind it.
+/// A line that opens or closes a block: its fence ("```"), the spaces before it and
+/// what stands behind it.
 struct FenceLine {
   std::string_view fence, rest;
+  size_t indent;
 };
 
 std::optional<FenceLine> as_fence(std::string_view line) {
@@ -25,14 +27,15 @@ std::optional<FenceLine> as_fence(std::string_view line) {
   const auto rest = line.substr(length);
   // Behind backticks another one means code within a line, not a fence.
   if (mark == '`' && rest.find('`') != std::string_view::npos) return std::nullopt;
-  return FenceLine{line.substr(0, length), rest};
+  return FenceLine{line.substr(0, length), rest, indent};
 }
 
 std::string first_word_lower(std::string_view text) {
   std::string word;
   for (const char c :
        text.substr(std::min(text.find_first_not_of(" \t"), text.size()))) {
-    if (std::isspace(static_cast<unsigned char>(c)) || c == '{' || c == ',') break;
+    const bool space = std::isspace(static_cast<unsigned char>(c));
+    if (space || c == '{' || c == ',' || c == ':') break;
     word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   return word;
@@ -40,6 +43,12 @@ std::string first_word_lower(std::string_view text) {
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+/// `line` without the spaces that the fence of its block has before it.
+std::string_view without_indent(std::string_view line, size_t indent) {
+  line.remove_prefix(std::min({line.find_first_not_of(' '), line.size(), indent}));
+  return line;
 }
 
 bool closes(const FenceLine& line, const std::string& fence) {
@@ -69,6 +78,7 @@ std::string choose_block(
 std::vector<FencedBlock> fenced_blocks(std::string_view answer) {
   std::vector<FencedBlock> blocks;
   std::string fence;  // of the block we are in; empty outside
+  size_t indent = 0;  // of that fence
   while (!answer.empty()) {
     const size_t length = std::min(answer.find('\n'), answer.size());
     const auto line = answer.substr(0, length);
@@ -77,12 +87,13 @@ std::vector<FencedBlock> fenced_blocks(std::string_view answer) {
     if (fence.empty()) {
       if (!mark) continue;
       fence = mark->fence;
+      indent = mark->indent;
       blocks.push_back({.language = first_word_lower(mark->rest), .code = ""});
     } else if (mark && closes(*mark, fence)) {
       fence.clear();
       blocks.back().closed = true;
     } else {
-      (blocks.back().code += line) += '\n';
+      (blocks.back().code += without_indent(line, indent)) += '\n';
     }
   }
   return blocks;

@@ -8,7 +8,8 @@
 
 namespace pupil {
 
-/// A fenced block of Markdown: ``` or ~~~, at most three spaces in front of the fence.
+/// A fenced block of Markdown: ``` or ~~~, at most three spaces in front of the fence;
+/// as many are taken off its lines.
 struct FencedBlock {
   std::string language;  // first word behind the fence, in lower case
   std::string code;

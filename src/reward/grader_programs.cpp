@@ -30,7 +30,7 @@ def send(kind, payload, write=os.write, fd=_out):
     data = b'%s %d\n' % (kind.encode(), len(payload)) + payload
     while data: data = data[write(fd, data):]
 
-_VIEW = (type({}.keys()), set, frozenset)
+_SETS = (set, frozenset, type({}.keys()), type({}.items()))
 _ITERATORS = tuple(type(i) for i in (iter([]), iter(()), iter({}), iter(''), iter(set()),
     iter(range(0)), map(int, ()), filter(int, ()), zip(), enumerate(()), reversed([]),
     (x for x in ())))
@@ -67,7 +67,7 @@ class Encoder:
         elif isinstance(v, (bytes, bytearray)): self.text(b'b', bytes(v))
         elif isinstance(v, tuple): self.items(b't', list(tuple.__iter__(v)), depth)
         elif isinstance(v, list): self.items(b'l', list(list.__iter__(v)), depth)
-        elif isinstance(v, _VIEW): self.items(b'S', list(v), depth)
+        elif isinstance(v, _SETS): self.items(b'S', list(v), depth)
         elif isinstance(v, dict):
             entries = list(dict.items(v))
             self.put(b'd%d:' % len(entries))
@@ -80,7 +80,18 @@ class Encoder:
                 items.append(item)
                 if len(items) > self.room: raise TooLarge('the iterator does not end')
             self.items(b'g', items, depth)
-        else: self.text(b'o', type(v).__name__.encode('utf-8', 'replace')[:80])
+        elif type(v).__name__ in ('Fraction', 'Decimal'): self.number(v)
+        else: self.other(v)
+
+    def number(self, v):  # as the int or float that equals it, if one does
+        for plain in (int, float):
+            try: equal = plain(v)
+            except Exception: continue
+            if equal == v: return self.value(equal)
+        self.other(v)
+
+    def other(self, v):
+        self.text(b'o', type(v).__name__.encode('utf-8', 'replace')[:80])
 
 def encode(v, limit):
     encoder = Encoder(limit)

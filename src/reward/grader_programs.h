@@ -9,7 +9,8 @@
 //   S<n>:...              set, frozenset d<n>:<key><value>...   dict
 //   g<n>:...              iterator, as its items
 //   o<n>:<type name>      anything else
-// Instances of subclasses are taken as their base, as Python's == would.
+// Instances of subclasses are taken as their base, views of a dict as sets, a Fraction
+// or Decimal as the int or float that equals it: as Python's == would.
 //
 // Messages, both ways, are "<kind> <length>\n" and a payload:
 //   to the student's box    C code    E expression    A name \n encoded argument tuple

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <random>
 
+#include "base/quote.h"
 #include "reward/box_talk.h"
 #include "reward/grader_programs.h"
 
@@ -31,9 +32,12 @@ BoxTalk start_checker(const Sandbox& sandbox, const std::string& entry_point) {
   return {sandbox.start(program, {true, kNoOutputLimit}), bytes + kHeaderRoom};
 }
 
-std::string one_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text.substr(0, 300);
+constexpr size_t kNoteBytes = 300;
+
+/// Without control characters, and cut between two UTF-8 characters.
+std::string one_line(const std::string& text) {
+  const std::string quoted = in_quotes(text, kNoteBytes);
+  return quoted.substr(1, quoted.size() - 2);
 }
 
 /// "ZeroDivisionError\ndivision by zero" as a reader wants it.
@@ -138,7 +142,7 @@ void run_other_tests(
     const auto end = checker.box().finish();
     using enum ExecutionResult::Outcome;
     if (end.outcome == infra_error || (alone && end.outcome != timed_out)) {
-      grade.trouble = "the checker " + end.describe();
+      grade.trouble = one_line("the checker " + end.describe());
     }
     grade.num_tests += static_cast<int>(tests.size() - i - 1);
     return;
@@ -150,7 +154,7 @@ bool load(const Submission& submission, BoxTalk& student, Grade& grade) {
   student.send('C', submission.code);
   const auto reply = student.receive();
   if (!student.box().started()) {
-    grade.trouble = student.box().finish().describe();
+    grade.trouble = one_line(student.box().finish().describe());
     return false;
   }
   const std::string failure = failure_of(reply, student);

@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "base/quote.h"
+
 namespace pupil {
 namespace {
 
@@ -167,11 +169,9 @@ std::string preview(const Value& value, size_t limit) {
     case Kind::complex:
       return preview_number(value.real) + "+" + preview_number(value.imaginary) + "j";
     case Kind::bytes:
-    case Kind::string: {
-      const std::string quote = value.kind == Kind::bytes ? "b'" : "'";
-      const bool cut = value.text.size() > limit;
-      return quote + value.text.substr(0, limit) + (cut ? "...'" : "'");
-    }
+      return tagged("b", in_quotes(value.text, limit));
+    case Kind::string:
+      return in_quotes(value.text, limit);
     case Kind::tuple:
     case Kind::list:
     case Kind::set:

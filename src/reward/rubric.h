@@ -21,8 +21,9 @@ struct RubricScores {
 };
 
 /// With f as in PythonFacts, and fall(x, a, b) = 1 up to a, 0 from b, linear between:
-///   correctness    0.5 (it parses and has a statement) + 0.5 [it defines the entry
-///   point] quality        0.4 (1 - (short / 2 + 2 odd names) / names, at least 0)
+///   correctness    0.5 [it parses and has a statement]
+///                  + 0.5 [it defines the entry point]
+///   quality        0.4 (1 - (short / 2 + 2 odd names) / names, at least 0)
 ///                  + 0.3 fall(nesting, 3, 6) + 0.3 fall(complexity, 10, 20),
 ///                  less 0.2 if there is a bare except, at least 0
 ///   efficiency     0.7 fall(loop nesting, 2, 4) + 0.3 fall(code lines, 40, 120)

@@ -21,6 +21,44 @@ TEST(Answer, InlineCodeIsNoFence) {
   EXPECT_TRUE(fenced_blocks("use ``` here\n```x``` too\n    ```\n").empty());
 }
 
+TEST(Answer, AnyWayToMarkPython) {
+  const std::string code = "def f():\n    return 1\n";
+  for (const std::string mark :
+       {"```",
+        "```python",
+        "``` Python",
+        "```py",
+        "```python3",
+        "```python:a.py",
+        "```python {.x}",
+        "```{.python}",
+        "```python\r",
+        "~~~",
+        "~~~~python"}) {
+    const std::string fence = mark.substr(0, mark.find_last_of("`~") + 1);
+    EXPECT_EQ(code_of_answer(mark + "\n" + code + fence, "f"), code) << mark;
+    EXPECT_EQ(code_of_answer("Sure:\n" + mark + "\n" + code, "f"), code) << mark;
+  }
+  for (const std::string mark : {"```pycon", "```c++", "```text", "```pythonic"}) {
+    EXPECT_EQ(code_of_answer(mark + "\n" + code + "```", "f"), "") << mark;
+  }
+}
+
+TEST(Answer, TheIndentOfAFenceIsTakenOffItsLines) {
+  EXPECT_EQ(
+      code_of_answer(
+          "1. So:\n   ```python\n   def f():\n       return 1\n\n  # end\n   ```\n",
+          "f"),
+      "def f():\n    return 1\n\n# end\n");
+}
+
+TEST(Answer, ATruncatedBlockStaysAsItIs) {
+  const std::string half = "def f(x):\n    return (x +";
+  EXPECT_EQ(code_of_answer("```python\n" + half, "f"), half + "\n");
+  EXPECT_EQ(code_of_answer(half, "f"), "");
+  EXPECT_EQ(code_of_answer("```pyth", "f"), "");
+}
+
 TEST(Answer, TheBlockThatDefinesTheEntryPoint) {
   const std::string answer =
       "```python\ndef helper(x):\n    return x * 1000 + 12345\n```\n"

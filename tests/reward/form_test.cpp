@@ -69,6 +69,72 @@ TEST(Rubric, DegenerateAnswersAreWorthNothing) {
   EXPECT_EQ(rubric_of("no code at all here, sorry"), 0.0);
 }
 
+TEST(Rubric, Pairs) {
+  std::string longer = "def f(x):\n";
+  for (int i = 0; i < 60; ++i) longer += "    x = x\n";
+  const std::pair<std::string, std::string> better_first[] = {
+      // a docstring, a comment
+      {"def f(x):\n    'Doubles.'\n    return 2 * x", "def f(x):\n    return 2 * x"},
+      {"def f(x):\n    # twice\n    return 2 * x", "def f(x):\n    return 2 * x"},
+      // the right name
+      {"def f(x):\n    return x", "def h(x):\n    return x"},
+      // names
+      {"def f(total):\n    return total", "def f(t):\n    return t"},
+      {"def f(a):\n    b = a\n    return b",
+       "def f(aBc):\n    dEf = aBc\n    return dEf"},
+      // a comprehension, four loops
+      {"def f(x):\n    return [a for a in x]",
+       "def f(x):\n    for a in x:\n        for b in x:\n            for c in x:\n"
+       "                for d in x: return d"},
+      // no bare except
+      {"def f(x):\n    try:\n        return 1 / x\n    except ZeroDivisionError:\n"
+       "        return 0",
+       "def f(x):\n    try:\n        return 1 / x\n    except:\n        return 0"},
+      {"def f(x):\n    return x", longer + "    return x"},
+      // anything, code that does not parse
+      {"def f(x):\n    return x", "def f(x):\n    return (x"}};
+  for (const auto& [better, worse] : better_first) {
+    EXPECT_GT(rubric_of(fenced(better)), rubric_of(fenced(worse))) << worse;
+  }
+}
+
+std::string repeated(const std::string& text, int count) {
+  std::string result;
+  for (int i = 0; i < count; ++i) result += text;
+  return result;
+}
+
+TEST(Form, HostileTextHasAScoreToo) {
+  const std::string head = "def f(x):\n    return ";
+  std::string deep = "def f(x):\n";
+  for (int i = 1; i < 300; ++i) deep += std::string(i, ' ') + "if x:\n";
+  for (const std::string& code :
+       {repeated("(", 5000),
+        head + repeated("(", 5000) + "1" + repeated(")", 5000),
+        head + repeated("[", 5000) + repeated("]", 5000),
+        head + repeated("-", 5000) + "x",
+        head + "x" + repeated(".a", 2000),
+        head + "'" + repeated("a", 300000) + "'",
+        head + repeated("'", 3) + repeated("a\n", 5000),
+        deep + std::string(300, ' ') + "return 1",
+        repeated("def f(x):", 500),
+        repeated("`~ \t\r", 500),
+        head + std::string("1\0", 2),
+        std::string(1000, '\0'),
+        head + "'\xff\xfe\x80'",
+        head + "'\xed\xa0\x80'",
+        std::string("\xef\xbb\xbf") + head + "1"}) {
+    for (const auto& answer : {fenced(code), code}) {
+      for (const double score : {format_of(answer), rubric_of(answer)}) {
+        EXPECT_GE(score, 0.0) << code.substr(0, 40);
+        EXPECT_LE(score, 1.0) << code.substr(0, 40);
+      }
+    }
+  }
+  EXPECT_EQ(rubric_of(fenced(head + "'\xff'")), 0.0);
+  EXPECT_LE(format_of(repeated("```python\n", 5000)), 0.2);
+}
+
 TEST(Rubric, TheFormula) {
   PythonFacts facts{.parses = true, .functions = 2, .documented = 1, .statements = 3};
   facts.names = 4;

@@ -195,6 +195,16 @@ TEST(Literal, BrokenEncodingsAreRefused) {
   }
 }
 
+TEST(Literal, PreviewsAreOneLineOfValidText) {
+  EXPECT_EQ(
+      preview(literal("[1, (2.5, 'a'), {'k': None}, b'x']")),
+      "[1, (2.5, 'a'), {'k': None}, b'x']");
+  EXPECT_EQ(preview(literal("'a\\n\\x1b[31m'")), "'a\\n\\x1b[31m'");
+  EXPECT_EQ(preview(literal("'ab\\xe9'"), 3), "'ab...'");
+  EXPECT_EQ(preview(literal("[1, 2, 3]"), 3), "[1, ...]");
+  EXPECT_EQ(preview(literal("-0x1234567890abcdef")), "-0x1234567890abcdef");
+}
+
 TEST(TestCases, LiteralAssertsAreSplit) {
   const auto test = as_literal_test(
       "assert f([1, 2], {'a': (3,)}, key=-1.5) == [1, None], 'a message'");
