@@ -1,39 +1,15 @@
 #include "models/adapters.h"
 
-#include <algorithm>
-#include <set>
-#include <sstream>
 #include <stdexcept>
 
 #include "base/json.h"
 #include "formats/safetensors.h"
 #include "models/json_fields.h"
+#include "models/peft_adapter.h"
 
 namespace pupil {
 
 namespace {
-
-const char* const kAllKeys[] = {
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj"};
-
-nlohmann::json key_list(const std::string& keys) {
-  auto list = nlohmann::json::array();
-  if (keys.find("all_linear") != std::string::npos) {
-    for (const char* key : kAllKeys) list.push_back(key);
-    return list;
-  }
-  std::istringstream in(keys);
-  for (std::string key; std::getline(in, key, ',');) {
-    list.push_back(key);
-  }
-  return list;
-}
 
 std::string join_keys(const nlohmann::json& list, const JsonFields& fields) {
   std::string keys;
@@ -49,20 +25,20 @@ std::string join_keys(const nlohmann::json& list, const JsonFields& fields) {
 void take_adapters(Decoder& model, Checkpoint& tensors, const LoraConfig& config) {
   for_each_linear(model, [&](const std::string& path, Linear& linear) {
     if (!linear.lora) return;
-    auto a = tensors.take(path + ".lora_a", {linear.in, config.rank});
-    auto b = tensors.take(path + ".lora_b", {config.rank, linear.out});
-    linear.lora->a = mx::astype(a, mx::float32);
-    linear.lora->b = mx::astype(b, mx::float32);
+    auto take = [&](const std::string& name, const mx::Shape& shape) {
+      auto tensor = tensors.take(name, shape);
+      if (!mx::issubdtype(tensor.dtype(), mx::floating)) {
+        tensors.fail("tensor '" + name + "' holds integers, expected floats");
+      }
+      return mx::contiguous(mx::astype(tensor, mx::float32));
+    };
+    linear.lora->a = take(path + ".lora_a", {linear.in, config.rank});
+    linear.lora->b = take(path + ".lora_b", {config.rank, linear.out});
     mx::eval(linear.lora->a, linear.lora->b);
   });
 }
 
-}  // namespace
-
-LoraConfig read_adapter_config(const std::string& adapter_dir) {
-  auto path = adapter_dir + "/adapter_config.json";
-  auto json = read_json_file(path);
-  JsonFields fields(json, path);
+LoraConfig mlx_lora_config(const JsonFields& fields, const std::string& path) {
   LoraConfig config;
   config.fine_tune_type = fields.string("fine_tune_type", "lora");
   if (config.fine_tune_type != "lora") {
@@ -79,14 +55,40 @@ LoraConfig read_adapter_config(const std::string& adapter_dir) {
   return config;
 }
 
+struct AdapterFiles {
+  LoraConfig config;
+  std::string tensors;  // their path
+  bool peft;
+};
+
+AdapterFiles read_files(const std::string& dir) {
+  auto path = dir + "/adapter_config.json";
+  auto json = read_json_file(path);
+  JsonFields fields(json, path);
+  if (is_peft_config(fields)) {
+    return {peft_lora_config(fields), dir + "/adapter_model.safetensors", true};
+  }
+  return {mlx_lora_config(fields, path), dir + "/adapters.safetensors", false};
+}
+
+Checkpoint::Tensors read_tensors(const AdapterFiles& files) {
+  if (files.peft) return read_peft_tensors(files.tensors);
+  read_safetensors_header(files.tensors);
+  return mx::load_safetensors(files.tensors).first;
+}
+
+}  // namespace
+
+LoraConfig read_adapter_config(const std::string& adapter_dir) {
+  return read_files(adapter_dir).config;
+}
+
 void load_adapters(Decoder& model, const std::string& adapter_dir) {
-  auto config = read_adapter_config(adapter_dir);
-  auto path = adapter_dir + "/adapters.safetensors";
-  read_safetensors_header(path);
-  Checkpoint tensors(mx::load_safetensors(path).first, {}, path);
+  auto files = read_files(adapter_dir);
+  Checkpoint tensors(read_tensors(files), {}, files.tensors);
   auto adapted = without_lora(model);
-  attach_lora(adapted, config, 0);
-  take_adapters(adapted, tensors, config);
+  attach_lora(adapted, files.config, 0);
+  take_adapters(adapted, tensors, files.config);
   tensors.expect_empty();
   model = adapted;
 }
@@ -111,7 +113,7 @@ std::string adapter_config_text(
        {{"rank", config.rank},
         {"scale", config.scale},
         {"dropout", 0.0},
-        {"keys", key_list(config.keys)}}}};
+        {"keys", listed_keys(config.keys)}}}};
   return json.dump(2) + "\n";
 }
 

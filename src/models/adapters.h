@@ -1,5 +1,6 @@
 // Adapter directories in mlx-lm's layout: adapters.safetensors with names such as
-// model.layers.3.self_attn.q_proj.lora_a [in, rank], and adapter_config.json.
+// model.layers.3.self_attn.q_proj.lora_a [in, rank], and adapter_config.json. PEFT's
+// layout (models/peft_adapter.h) is read too.
 
 #pragma once
 
@@ -9,8 +10,8 @@
 
 namespace pupil {
 
-/// What adapter_config.json says: fine_tune_type, num_layers, lora_parameters.
-/// Throws std::invalid_argument naming the file.
+/// What adapter_config.json says of the adapter, whoever wrote it. Throws
+/// std::invalid_argument naming the file.
 LoraConfig read_adapter_config(const std::string& adapter_dir);
 
 /// Puts the adapter in `adapter_dir` on `model`, replacing one that is there.

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "models/model_source.h"
 #include "models/model_writer.h"
+#include "text/tokenizer.h"
 
 namespace pupil {
 namespace {
@@ -126,11 +127,17 @@ const char* dtype_text(mx::Dtype dtype) {
   return dtype == mx::bfloat16 ? "bfloat16" : "float16";
 }
 
-void write_texts(
-    const std::string& dir, const ModelSource& source, const nlohmann::json& config) {
-  write_file_atomically(dir + "/config.json", config.dump(2) + "\n");
+// Tokenizer files first of all, loaded as they will be: a broken one ends it early.
+void write_files(
+    const std::string& dir, const ModelSource& source, const std::string& from) {
   for (const auto& [name, text] : source.files) {
     write_file_atomically(dir + "/" + name, text);
+  }
+  try {
+    Tokenizer check(dir);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(
+        "[convert] " + from + ": the tokenizer cannot be loaded: " + error.what());
   }
 }
 
@@ -139,7 +146,10 @@ nlohmann::json final_config(
     const Conversion& conversion,
     const ConvertOptions& options) {
   auto config = source.config;
-  if (options.dtype) config["torch_dtype"] = dtype_text(*options.dtype);
+  if (options.dtype) {
+    config.erase("dtype");  // transformers 5's name for the same
+    config["torch_dtype"] = dtype_text(*options.dtype);
+  }
   if (auto block = conversion.quantization(); !block.is_null()) {
     config["quantization"] = block;
     config["quantization_config"] = block;
@@ -165,6 +175,7 @@ ConvertSummary convert_model(
   auto description = parse_model_config(source.config, options.from);
   check_tensors(source.tensors, description.decoder, options.from);
   StagedDirectory staged(options.to, options.existing);
+  write_files(staged.path(), source, options.from);
   Conversion conversion(staged.path());
   size_t done = 0;
   for (auto& tensor : source.tensors) {
@@ -172,7 +183,8 @@ ConvertSummary convert_model(
     conversion.add(tensor, converted(tensor.load(), tensor.shape, options));
   }
   auto summary = conversion.finish();
-  write_texts(staged.path(), source, final_config(source, conversion, options));
+  auto config = final_config(source, conversion, options);
+  write_file_atomically(staged.path() + "/config.json", config.dump(2) + "\n");
   read_model_config(staged.path());  // what we wrote is what we would load
   staged.commit();
   progress(done, done, summary.total().bytes);

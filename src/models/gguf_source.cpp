@@ -139,6 +139,14 @@ SourceArray load(
   return is_vector ? narrowed_if_exact(dense, main) : dense;
 }
 
+// Norms and biases are dense: they have no scales to go with.
+void expect_dense_vector(const GgufFile& file, const GgufTensor& tensor) {
+  if (tensor.shape.size() > 1 || !is_quantized(tensor.type)) return;
+  file.fail(
+      "tensor " + in_quotes(tensor.name) + " is a vector of type " +
+      gguf_type_name(tensor.type) + ", expected F32, F16 or BF16");
+}
+
 // Heads of the rows that are permuted in the file; 0: none.
 int permuted_heads(std::string_view name, const DecoderConfig& config, bool permuted) {
   if (!permuted) return 0;
@@ -164,6 +172,7 @@ ModelSource open_gguf_source(const std::string& path) {
     auto name = huggingface_name(tensor.name);
     if (!name)
       file->fail("tensor " + in_quotes(tensor.name) + " has no place in this model");
+    expect_dense_vector(*file, tensor);
     int heads = permuted_heads(*name, decoder, permuted);
     source.tensors.push_back({*name, shape_of(tensor), [file, &tensor, heads, main] {
                                 return load(*file, tensor, heads, main);

@@ -29,6 +29,9 @@ constexpr const char* kCopiedFiles[] = {
 nlohmann::json read_config(const std::string& dir) {
   auto path = dir + "/config.json";
   auto config = read_json_file(path);
+  if (!config.is_object()) {
+    throw std::invalid_argument("[convert] " + path + ": expected a JSON object");
+  }
   for (const char* key : {"quantization", "quantization_config"}) {
     if (config.contains(key)) {
       throw std::invalid_argument(

@@ -1,7 +1,7 @@
 #include "models/lora.h"
 
+#include <algorithm>
 #include <cmath>
-#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -10,17 +10,6 @@
 namespace pupil {
 
 namespace {
-
-std::set<std::string> split_keys(const std::string& keys) {
-  std::set<std::string> parts;
-  std::istringstream in(keys);
-  for (std::string part; std::getline(in, part, ',');) {
-    part.erase(0, part.find_first_not_of(" \t"));
-    part.erase(part.find_last_not_of(" \t") + 1);
-    if (!part.empty()) parts.insert(part);
-  }
-  return parts;
-}
 
 void for_each_block_linear(
     DecoderLayer& layer, const std::function<void(const std::string&, Linear&)>& f) {
@@ -42,22 +31,29 @@ Lora fresh_lora(const Linear& linear, const LoraConfig& config, uint64_t seed) {
   return {a, b, config.scale};
 }
 
-void expect_known_keys(const std::set<std::string>& keys, DecoderLayer layer) {
+void expect_known_keys(const std::vector<std::string>& keys) {
+  std::string names = "all_linear";
+  for (const char* name : kLoraKeys) names += std::string(", ") + name;
   for (const auto& key : keys) {
-    bool known = false;
-    std::string names;
-    for_each_block_linear(layer, [&](const std::string& name, Linear&) {
-      known |= name == key;
-      names += (names.empty() ? "" : ", ") + name;
-    });
-    if (!known) {
-      throw std::invalid_argument(
-          "[lora] keys: no module '" + key + "'; known: all_linear, " + names);
-    }
+    if (std::count(kLoraKeys.begin(), kLoraKeys.end(), key) > 0) continue;
+    throw std::invalid_argument(
+        "[lora] keys: no module '" + key + "'; known: " + names);
   }
 }
 
 }  // namespace
+
+std::vector<std::string> listed_keys(const std::string& keys) {
+  std::vector<std::string> parts;
+  std::istringstream in(keys);
+  for (std::string part; std::getline(in, part, ',');) {
+    part.erase(0, part.find_first_not_of(" \t"));
+    part.erase(part.find_last_not_of(" \t") + 1);
+    if (part == "all_linear") return {kLoraKeys.begin(), kLoraKeys.end()};
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
 
 void for_each_linear(
     Decoder& model, const std::function<void(const std::string&, Linear&)>& f) {
@@ -71,18 +67,16 @@ void for_each_linear(
 }
 
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
-  auto keys = split_keys(config.keys);
-  bool all = keys.erase("all_linear") > 0;
-  if (!all && keys.empty())
-    throw std::invalid_argument("[lora] keys selects no module");
+  auto keys = listed_keys(config.keys);
+  if (keys.empty()) throw std::invalid_argument("[lora] keys selects no module");
+  expect_known_keys(keys);
   auto& layers = model.model.layers;
-  expect_known_keys(keys, layers.front());
   int count = static_cast<int>(layers.size());
   int first = config.num_layers < 0 ? 0 : std::max(0, count - config.num_layers);
   uint64_t next = 0;
   for (int i = first; i < count; ++i) {
     for_each_block_linear(layers[i], [&](const std::string& name, Linear& linear) {
-      if (!all && !keys.contains(name)) return;
+      if (std::count(keys.begin(), keys.end(), name) == 0) return;
       linear.lora = fresh_lora(linear, config, keyed_bits({seed, next++}));
     });
   }

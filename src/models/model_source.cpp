@@ -61,10 +61,11 @@ void check_tensors(
   auto fail = [&](const std::string& what) {
     throw std::invalid_argument("[convert] " + source + ": " + what);
   };
-  auto missing = expected_shapes(config);
+  const auto shapes = expected_shapes(config);
+  auto missing = shapes;
   for (const auto& tensor : tensors) {
-    auto expected = missing.find(tensor.name);
-    if (expected == missing.end()) {
+    auto expected = shapes.find(tensor.name);
+    if (expected == shapes.end()) {
       fail("tensor " + in_quotes(tensor.name) + " has no place in this model");
     }
     if (expected->second != tensor.shape) {
@@ -73,7 +74,9 @@ void check_tensors(
           text_of(expected->second) + " from the configuration, got " +
           text_of(tensor.shape));
     }
-    missing.erase(expected);
+    if (missing.erase(tensor.name) == 0) {
+      fail("tensor " + in_quotes(tensor.name) + " comes twice");
+    }
   }
   if (!missing.empty()) {
     fail("tensor " + in_quotes(missing.begin()->first) + " is missing");

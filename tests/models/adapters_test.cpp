@@ -1,0 +1,307 @@
+// Adapter directories in mlx-lm's and PEFT's layouts: what is written comes back, and
+// what does not fit the model is refused and leaves it as it was.
+
+#include "models/adapters.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "models/attend.h"
+#include "support/files.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace pupil {
+namespace {
+
+using nlohmann::json;
+using testing::has;
+using testing::tiny_decoder;
+
+mx::array logits(const Decoder& model) {
+  auto tokens = mx::remainder(mx::arange(40), mx::array(48));
+  auto hidden =
+      sequence_hidden(model, mx::reshape(mx::astype(tokens, mx::int32), {2, 20}));
+  return model.head(mx::reshape(hidden, {40, -1}));
+}
+
+bool same(const mx::array& a, const mx::array& b) {
+  return mx::array_equal(a, b).item<bool>();
+}
+
+mx::array noise(const mx::Shape& shape, uint64_t seed) {
+  return mx::random::normal(shape, mx::float32, 0.0f, 0.1f, mx::random::key(seed));
+}
+
+class Adapters : public ::testing::Test {
+ protected:
+  std::string dir() const { return folder_.path(); }
+
+  // A decoder with an adapter that changes something.
+  Decoder adapted(const LoraConfig& config) {
+    auto model = tiny_decoder();
+    attach_lora(model, config, 1);
+    uint64_t seed = 0;
+    for_each_linear(model, [&](const std::string&, Linear& linear) {
+      if (linear.lora) linear.lora->b = noise(linear.lora->b.shape(), ++seed);
+    });
+    return model;
+  }
+  void put(const json& config) {
+    testing::write_text(dir() + "/adapter_config.json", config.dump());
+  }
+  void put(const Decoder& model, const LoraConfig& config) {
+    save_adapter_tensors(model, dir() + "/adapters.safetensors");
+    testing::write_text(
+        dir() + "/adapter_config.json", adapter_config_text(config, "/models/tiny"));
+  }
+  // Why it cannot be loaded; then the model is as before.
+  std::string error() {
+    auto model = adapted({});
+    auto before = logits(model);
+    auto text = testing::refusal([&] { load_adapters(model, dir()); });
+    if (text != "accepted") {
+      EXPECT_TRUE(has(text, dir()));
+      EXPECT_TRUE(same(logits(model), before));
+    }
+    return text;
+  }
+
+ private:
+  testing::TempDir folder_;
+};
+
+TEST_F(Adapters, WhatIsSavedComesBack) {
+  for (LoraConfig config :
+       {LoraConfig{},
+        LoraConfig{.rank = 3, .scale = 0.5f, .num_layers = 1},
+        LoraConfig{.keys = "self_attn.q_proj, mlp.down_proj"},
+        LoraConfig{.num_layers = 5, .keys = "mlp.up_proj,all_linear"}}) {
+    auto model = adapted(config);
+    put(model, config);
+    auto loaded = adapted({});  // another adapter, which is replaced
+    load_adapters(loaded, dir());
+    EXPECT_EQ(select_paths(loaded, is_lora), select_paths(model, is_lora));
+    EXPECT_TRUE(same(logits(loaded), logits(model)));
+    EXPECT_FALSE(same(logits(loaded), logits(tiny_decoder())));
+    auto read = read_adapter_config(dir());
+    EXPECT_EQ(read.rank, config.rank);
+    EXPECT_EQ(read.scale, config.scale);
+    EXPECT_EQ(read.num_layers, config.num_layers);
+    EXPECT_EQ(listed_keys(read.keys), listed_keys(config.keys));
+  }
+}
+
+TEST_F(Adapters, TheLayoutIsMlxLms) {
+  LoraConfig config{
+      .rank = 3, .scale = 0.5f, .num_layers = 1, .keys = " mlp.up_proj ,"};
+  put(adapted(config), config);
+  auto tensors = mx::load_safetensors(dir() + "/adapters.safetensors").first;
+  ASSERT_EQ(tensors.size(), 2u);  // of the last layer
+  const auto& a = tensors.at("model.layers.1.mlp.up_proj.lora_a");
+  const auto& b = tensors.at("model.layers.1.mlp.up_proj.lora_b");
+  EXPECT_EQ(a.shape(), (mx::Shape{32, 3}));
+  EXPECT_EQ(b.shape(), (mx::Shape{3, 64}));
+  EXPECT_EQ(a.dtype(), mx::float32);
+  auto text = json::parse(testing::read_text(dir() + "/adapter_config.json"));
+  EXPECT_EQ(text["fine_tune_type"], "lora");
+  EXPECT_EQ(text["num_layers"], 1);
+  json parameters = {
+      {"rank", 3}, {"scale", 0.5}, {"dropout", 0.0}, {"keys", {"mlp.up_proj"}}};
+  EXPECT_EQ(text["lora_parameters"], parameters);
+}
+
+TEST_F(Adapters, AnMlxLmDumpOfAllArgumentsIsRead) {
+  LoraConfig config{.rank = 8, .scale = 20.0f, .num_layers = 16};
+  auto model = adapted(config);
+  put(model, config);
+  put(json{
+      {"model", "x"},
+      {"train", true},
+      {"iters", 100},
+      {"adapter_path", "adapters"},
+      {"lora_parameters", {{"rank", 8}, {"scale", 20.0}, {"dropout", 0.1}}}});
+  auto loaded = tiny_decoder();
+  load_adapters(loaded, dir());
+  EXPECT_TRUE(same(logits(loaded), logits(model)));
+}
+
+TEST_F(Adapters, TensorsThatDoNotFitAreNamed) {
+  LoraConfig config;
+  put(adapted(config), config);
+  auto whole = mx::load_safetensors(dir() + "/adapters.safetensors").first;
+  const std::string name = "model.layers.0.mlp.up_proj.lora_a";
+  auto change = [&](auto&& edit) {
+    auto tensors = whole;
+    edit(tensors);
+    mx::save_safetensors(dir() + "/adapters.safetensors", tensors);
+    return error();
+  };
+  EXPECT_TRUE(has(change([&](auto& t) { t.erase(name); }), "missing tensor '" + name));
+  EXPECT_TRUE(
+      has(change([&](auto& t) { t.emplace("model.layers.2.x.lora_a", t.at(name)); }),
+          "'model.layers.2.x.lora_a'"));
+  EXPECT_TRUE(
+      has(change([&](auto& t) { t.at(name) = mx::transpose(t.at(name)); }),
+          "'" + name + "'"));
+  EXPECT_TRUE(
+      has(change([&](auto& t) { t.at(name) = mx::astype(t.at(name), mx::int32); }),
+          "holds integers"));
+  auto text = testing::read_text(dir() + "/adapters.safetensors");
+  testing::write_text(dir() + "/adapters.safetensors", text.substr(0, text.size() - 4));
+  EXPECT_NE(error(), "accepted");
+  std::filesystem::remove(dir() + "/adapters.safetensors");
+  EXPECT_TRUE(has(error(), "adapters.safetensors"));
+}
+
+TEST_F(Adapters, ConfigurationsThatDoNotFitAreRefused) {
+  LoraConfig config;
+  put(adapted(config), config);
+  auto good = json::parse(testing::read_text(dir() + "/adapter_config.json"));
+  auto change = [&](const char* pointer, const json& value) {
+    auto changed = good;
+    changed[json::json_pointer(pointer)] = value;
+    put(changed);
+    return testing::refusal([&] {
+      auto model = tiny_decoder();
+      load_adapters(model, dir());
+    });
+  };
+  EXPECT_EQ(change("/model", "elsewhere"), "accepted");
+  EXPECT_TRUE(has(change("/fine_tune_type", "dora"), "known: lora"));
+  EXPECT_TRUE(has(change("/num_layers", "all"), "num_layers: expected"));
+  EXPECT_TRUE(has(change("/num_layers", 0), "nothing to train"));
+  EXPECT_TRUE(has(change("/num_layers", 1), "unexpected tensor"));
+  EXPECT_TRUE(has(change("/lora_parameters", nullptr), "is missing"));
+  EXPECT_TRUE(has(change("/lora_parameters/rank", 0), "rank: expected"));
+  EXPECT_TRUE(has(change("/lora_parameters/rank", 4), "lora_a' has shape"));
+  EXPECT_TRUE(has(change("/lora_parameters/scale", "big"), "scale: expected"));
+  EXPECT_TRUE(
+      has(change("/lora_parameters/keys", {"mlp.gate"}), "no module 'mlp.gate'"));
+  EXPECT_TRUE(has(change("/lora_parameters/keys", {1}), "list of module names"));
+  EXPECT_TRUE(has(change("/lora_parameters/keys", json::array()), "selects no module"));
+  std::filesystem::remove(dir() + "/adapter_config.json");
+  EXPECT_TRUE(has(error(), "adapter_config.json"));
+}
+
+class PeftAdapters : public Adapters {
+ protected:
+  json config = {
+      {"peft_type", "LORA"},
+      {"r", 4},
+      {"lora_alpha", 6},
+      {"bias", "none"},
+      {"target_modules", {"q_proj", "mlp.down_proj"}},
+      {"lora_dropout", 0.05},
+      {"base_model_name_or_path", "x"},
+      {"task_type", "CAUSAL_LM"},
+      {"use_dora", false},
+      {"modules_to_save", nullptr},
+      {"rank_pattern", json::object()},
+      {"init_lora_weights", true},
+      {"use_rslora", false},
+      {"inference_mode", true}};
+
+  // What PEFT would save of an adapter on these linears of every layer.
+  Checkpoint::Tensors peft_tensors() {
+    Checkpoint::Tensors tensors;
+    uint64_t seed = 10;
+    auto model = tiny_decoder();
+    for_each_linear(model, [&](const std::string& path, Linear& linear) {
+      if (!path.ends_with("q_proj") && !path.ends_with("down_proj")) return;
+      auto name = "base_model.model." + path;
+      tensors.emplace(name + ".lora_A.weight", noise({4, linear.in}, ++seed));
+      tensors.emplace(name + ".lora_B.weight", noise({linear.out, 4}, ++seed));
+    });
+    return tensors;
+  }
+  void put_peft(const json& text, const Checkpoint::Tensors& tensors) {
+    put(text);
+    mx::save_safetensors(dir() + "/adapter_model.safetensors", tensors);
+  }
+  // The tiny decoder with W + scale * B A in place of W.
+  Decoder merged(const Checkpoint::Tensors& tensors, float scale) {
+    auto model = tiny_decoder();
+    for_each_linear(model, [&](const std::string& path, Linear& linear) {
+      auto a = tensors.find("base_model.model." + path + ".lora_A.weight");
+      if (a == tensors.end()) return;
+      auto b = tensors.at("base_model.model." + path + ".lora_B.weight");
+      linear.base.weight = linear.base.weight + scale * mx::matmul(b, a->second);
+    });
+    return model;
+  }
+};
+
+TEST_F(PeftAdapters, TheModelEqualsTheMergedOne) {
+  auto tensors = peft_tensors();
+  for (bool by_root : {false, true}) {
+    config["use_rslora"] = by_root;
+    put_peft(config, tensors);
+    auto model = tiny_decoder();
+    load_adapters(model, dir());
+    auto expected = logits(merged(tensors, by_root ? 3.0f : 1.5f));
+    auto difference = mx::max(mx::abs(logits(model) - expected)).item<float>();
+    EXPECT_LT(difference, 1e-4f);  // float32, another order of sums
+    EXPECT_GT(mx::max(mx::abs(logits(tiny_decoder()) - expected)).item<float>(), 0.1f);
+  }
+}
+
+TEST_F(PeftAdapters, SavedAgainItIsTheSameAdapter) {
+  put_peft(config, peft_tensors());
+  auto model = tiny_decoder();
+  load_adapters(model, dir());
+  auto read = read_adapter_config(dir());
+  put(model, read);  // mlx-lm's configuration in place of PEFT's
+  auto again = tiny_decoder();
+  load_adapters(again, dir());
+  EXPECT_TRUE(same(logits(again), logits(model)));
+}
+
+TEST_F(PeftAdapters, WhatIsNoPlainLoraIsRefusedByName) {
+  auto tensors = peft_tensors();
+  for (const auto& [key, value] : std::vector<std::pair<const char*, json>>{
+           {"peft_type", "LOHA"},
+           {"use_dora", true},
+           {"bias", "all"},
+           {"rank_pattern", {{"q_proj", 2}}},
+           {"alpha_pattern", {{"q_proj", 2}}},
+           {"layers_to_transform", {0}},
+           {"modules_to_save", {"lm_head"}},
+           {"fan_in_fan_out", true},
+           {"init_lora_weights", "pissa"},
+           {"target_modules", ".*q_proj"},
+           {"target_modules", {"q_proj", "lm_head"}},
+           {"target_modules", {1}},
+           {"target_modules", nullptr},
+           {"r", 0},
+           {"lora_alpha", "x"}}) {
+    auto changed = config;
+    changed[key] = value;
+    put_peft(changed, tensors);
+    EXPECT_TRUE(has(error(), key)) << value;
+  }
+}
+
+TEST_F(PeftAdapters, TensorsThatDoNotFitAreNamed) {
+  auto changed = config;
+  changed["target_modules"] = "all-linear";
+  put_peft(changed, peft_tensors());
+  EXPECT_TRUE(has(error(), "missing tensor"));
+  changed["target_modules"] = {"q_proj"};
+  put_peft(changed, peft_tensors());
+  EXPECT_TRUE(has(error(), "unexpected tensor"));
+  auto tensors = peft_tensors();
+  tensors.emplace("base_model.model.lm_head.weight", noise({48, 32}, 1));
+  put_peft(config, tensors);
+  EXPECT_TRUE(has(error(), "'base_model.model.lm_head.weight'"));
+  changed = config;
+  changed["r"] = 8;
+  put_peft(changed, peft_tensors());
+  EXPECT_TRUE(has(error(), "lora_a' has shape"));
+  std::filesystem::remove(dir() + "/adapter_model.safetensors");
+  EXPECT_TRUE(has(error(), "adapter_model.safetensors"));
+}
+
+}  // namespace
+}  // namespace pupil
