@@ -25,6 +25,7 @@ demo: build
 
 test:
 	@scripts/build.sh release
+	@scripts/fetch_student.sh
 	@$(CTEST) --test-dir build/release --label-exclude '^long$$'
 
 test-asan:
@@ -34,6 +35,7 @@ test-asan:
 test-long:
 	@scripts/build.sh release
 	@scripts/build.sh asan
+	@scripts/fetch_student.sh
 	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan
 	@$(CTEST) --test-dir build/release --label-regex '^long$$'
 

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """mlx-lm loads what we write, and says the same.
 
-    mlx_lm_parity.py PUPIL MODEL_DIR [ADAPTER_DIR]
+    mlx_lm_parity.py PUPIL STUDENT.gguf [ADAPTER_DIR]
 
-Greedy text of 32 tokens on 5 prompts, by mlx_lm and by `pupil generate`, must be equal
-up to the first position where mlx_lm's two best tokens are closer than NEAR_TIE nats
-(mlx-lm works in float16 there, we in float32). Prints a table. Exits with 77, which
-ctest shows as skipped, where mlx_lm is not installed.
+Converts the student, trains an adapter for two quick steps where none is given, and
+compares the greedy text of 32 tokens on 5 prompts by mlx_lm and by `pupil generate`, with
+and without the adapter. They must be equal up to the first position where mlx_lm's two
+best tokens are closer than NEAR_TIE nats (mlx-lm works in float16 there, we in float32).
+Prints a table. Exits with 77, which ctest shows as skipped, where mlx_lm or the student
+is missing.
 """
 import json
+import os
 import subprocess
 import sys
+import tempfile
 
 PROMPTS = [
     "Write a Python function `add(a, b)` that returns the sum of two numbers.",
@@ -61,16 +65,54 @@ def compare(mine, reference):
     return len(reference), None, True
 
 
-def main(pupil, model_dir, adapter_dir=None):
-    mx.set_default_device(mx.cpu)
+def convert(pupil, gguf, folder):
+    model_dir = os.path.join(folder, "model")
+    subprocess.run([pupil, "convert", "--from", gguf, "--to", model_dir],
+                   check=True, stdout=subprocess.DEVNULL)
+    return model_dir
+
+
+def train(pupil, model_dir, folder):
+    """The adapter of two steps at a rate that moves the text."""
+    tasks, config, run = (os.path.join(folder, name) for name in ("t.jsonl", "c.yaml", "run"))
+    with open(tasks, "w") as file:
+        for i, prompt in enumerate(PROMPTS):
+            file.write(json.dumps({"id": str(i), "prompt": prompt}) + "\n")
+    with open(config, "w") as file:
+        json.dump({  # YAML contains JSON
+            "hardware": {"mlx_model_path": model_dir},
+            "data": {"train": tasks},
+            "rollout": {"num_generations": 4, "max_completion_length": 32},
+            "reward": {"functions": [{"name": "rubric", "weight": 1},
+                                     {"name": "format", "weight": 1}]},
+            "train": {"max_steps": 2, "prompts_per_step": 2, "learning_rate": 1e-3},
+            "logging": {"run_dir": run}}, file)
+    subprocess.run([pupil, "train", "-c", config], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(run, "adapters")
+
+
+def check(pupil, model_dir, adapter_dir):
+    """Whether every prompt's text agrees; prints a line for each."""
     model, tokenizer = load(model_dir, adapter_path=adapter_dir)
     failed = False
+    print("with the adapter" if adapter_dir else "without an adapter", flush=True)
     for prompt, mine in zip(PROMPTS, ours(pupil, model_dir, adapter_dir)):
         same, margin, good = compare(mine, theirs(model, tokenizer, prompt))
         end = "equal to the end" if margin is None else f"then a margin of {margin:.3f} nats"
-        print(f"{'ok' if good else 'DIFFERS':8}{same:3} tokens equal, {end}: {prompt}", flush=True)
+        print(f"  {'ok' if good else 'DIFFERS':8}{same:3} tokens equal, {end}: {prompt}", flush=True)
         failed |= not good
-    return failed
+    return not failed
+
+
+def main(pupil, gguf, adapter_dir=None):
+    if not os.path.exists(gguf):
+        print(f"skipped: {gguf} is missing; scripts/fetch_student.sh fetches it")
+        return 77
+    mx.set_default_device(mx.cpu)
+    with tempfile.TemporaryDirectory() as folder:
+        model_dir = convert(pupil, gguf, folder)
+        adapter_dir = adapter_dir or train(pupil, model_dir, folder)
+        return not all([check(pupil, model_dir, None), check(pupil, model_dir, adapter_dir)])
 
 
 if __name__ == "__main__":
