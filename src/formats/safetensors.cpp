@@ -113,7 +113,10 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool null() override { return wrong("null"); }
+  // MLX, and so mlx-lm, writes null for metadata that is empty.
+  bool null() override {
+    return place_ == Place::metadata_value ? go(Place::top) : wrong("null");
+  }
   bool boolean(bool) override { return wrong("a boolean"); }
   bool number_integer(number_integer_t) override { return wrong("a negative number"); }
   bool number_float(number_float_t, const string_t&) override {

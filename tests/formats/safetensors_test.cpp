@@ -63,6 +63,14 @@ TEST(Safetensors, ReadsTensorsInTheOrderOfTheirDataWithMetadata) {
   EXPECT_EQ(read.tensors[2].end, 16u);
 }
 
+TEST(Safetensors, EmptyMetadataMayBeNullAsMlxWritesIt) {
+  std::string header =
+      R"({"__metadata__":null,"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  auto read = read_safetensors_header(file_of(with_header(header, 8)));
+  EXPECT_TRUE(read.metadata.empty());
+  EXPECT_EQ(read.tensors.at(0).name, "a");
+}
+
 TEST(Safetensors, AnEmptyHeaderIsAFileWithoutTensors) {
   EXPECT_TRUE(read_safetensors_header(file_of(with_header("{}", 0))).tensors.empty());
 }
