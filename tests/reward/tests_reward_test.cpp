@@ -50,6 +50,20 @@ TEST(TestsReward, UnscoredAndZero) {
   EXPECT_FALSE(score(task, fenced("def square(x): return x * x")).value);
 }
 
+TEST(TestsReward, ABoxThatDoesNotStartIsUnscored) {
+  SandboxConfig config;
+  config.memory_mb = 1;  // no interpreter starts in it
+  config.unsafe = true;
+  const Task task = square_task();
+  const Completion completion =
+      make_completion(fenced("def square(x):\n    return x * x"));
+  const Sample sample{&task, &completion};
+  const auto reward = tests_reward(std::make_shared<const Sandbox>(config), 1);
+  const Score s = reward({&sample, 1})[0];
+  EXPECT_FALSE(s.value);
+  EXPECT_NE(s.reason, "");
+}
+
 TEST(TestsReward, ReasonsNameTheFirstFailureAndNoExpectedValue) {
   const Task task = make_task("f", {"assert f(2) == 424242"});
   const auto s = score(task, fenced("def f(x):\n    return [x, 'a']"));
