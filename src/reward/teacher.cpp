@@ -44,6 +44,11 @@ std::optional<std::string> check_judgement(const ChatReply& reply) {
   return judgement.reason;
 }
 
+std::optional<std::string> check_text(const ChatReply& reply) {
+  bool blank = reply.text.find_first_not_of(" \t\r\n") == std::string::npos;
+  return blank ? std::optional<std::string>("the answer is empty") : std::nullopt;
+}
+
 Score score_of(const ChatReply& reply) {
   if (reply.outcome != ChatOutcome::ok)
     return {std::nullopt, "teacher: " + reply.error};
@@ -55,7 +60,7 @@ WrittenAnswer written(const ChatReply& reply) {
   WrittenAnswer answer;
   bool cut = reply.outcome == ChatOutcome::length;
   if (cut) answer.finish = FinishReason::length;
-  if (cut || reply.outcome == ChatOutcome::ok) {
+  if (reply.error.empty() && (cut || reply.outcome == ChatOutcome::ok)) {
     answer.text = reply.text;
   } else {
     answer.reason = "teacher: " + reply.error;
@@ -139,7 +144,7 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
           {writing_request(prompt, temperature, max_tokens), {"", "", k}});
     }
   }
-  auto replies = answers_.get(questions, [](const ChatReply&) { return std::nullopt; });
+  auto replies = answers_.get(questions, check_text);
   stop_if_final(answers_.endpoint(), replies);
   std::vector<std::vector<WrittenAnswer>> out(prompts.size());
   for (size_t i = 0; i < replies.size(); ++i) {

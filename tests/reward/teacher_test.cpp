@@ -196,6 +196,37 @@ TEST(Teacher, WritesAnswersOnceForEachSample) {
   EXPECT_EQ(server.count(), 8u);  // only the fourth of each is new
 }
 
+TEST(Teacher, AnAnswerThatFailedOrIsEmptyIsMissingAndAskedForAgainLater) {
+  TemporaryFolder folder;
+  std::atomic<bool> broken = true;
+  ScriptedServer server([&](const SeenRequest& request) {
+    auto prompt = user_text(request);
+    if (broken && prompt == "one") return error_reply(400, "bad", "not that one");
+    if (broken && prompt == "two") return openai_reply(" \n");
+    if (broken && prompt == "three") return openai_reply("", "length");
+    return openai_reply("def f(): pass");
+  });
+  Teacher teacher(
+      teacher_config(server.url(), folder / "cache.sqlite"), fast_options());
+  std::vector<std::vector<Message>> prompts = {
+      {{"user", "one"}}, {{"user", "two"}}, {{"user", "three"}}, {{"user", "four"}}};
+  auto answers = teacher.write_answers(prompts, 1, 1.0, 64);
+  const char* reasons[] = {"not that one", "empty", "empty"};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_FALSE(answers[i][0].text) << i;
+    EXPECT_NE(answers[i][0].reason.find(reasons[i]), std::string::npos)
+        << answers[i][0].reason;
+  }
+  EXPECT_EQ(answers[3][0].text, "def f(): pass");
+  EXPECT_EQ(answers[3][0].reason, "");
+  EXPECT_EQ(server.count(), 1u + 2 + 2 + 1);
+  broken = false;
+  for (const auto& row : teacher.write_answers(prompts, 1, 1.0, 64)) {
+    EXPECT_EQ(row[0].text, "def f(): pass");
+  }
+  EXPECT_EQ(teacher.stats().cache_hits, 1);
+}
+
 std::string whole_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(in), {});
