@@ -1,12 +1,9 @@
 #include "app/assemble.h"
 
-#include <spdlog/spdlog.h>
-
 #include <stdexcept>
-#include <utility>
 
 #include "app/reward_table.h"
-#include "base/error.h"
+#include "app/samples.h"
 #include "base/random.h"
 #include "data/task_order.h"
 #include "data/tasks.h"
@@ -50,15 +47,6 @@ Model loaded_model(const Config& config) {
   return model;
 }
 
-std::vector<Message> chat_of(const Task& task, const Config& config) {
-  std::vector<Message> messages;
-  if (config.model.system_prompt) {
-    messages.push_back({"system", *config.model.system_prompt});
-  }
-  messages.push_back({"user", task.prompt});
-  return messages;
-}
-
 AskedTask asked(Task task, const Model& model, const Config& config) {
   auto tokens = model.tokenizer.chat_ids(chat_of(task, config), true);
   auto limit = static_cast<size_t>(config.rollout.max_prompt_length);
@@ -83,76 +71,6 @@ RolloutGroup group_of(const AskedTask& asked, uint64_t key) {
   return {{asked.tokens, key}, asked.task, {}};
 }
 
-void fill(std::span<RolloutGroup> groups, std::vector<std::vector<Completion>> all) {
-  for (size_t g = 0; g < groups.size(); ++g) {
-    groups[g].rollouts.clear();
-    for (auto& completion : all[g]) {
-      groups[g].rollouts.emplace_back().completion = std::move(completion);
-    }
-  }
-}
-
-void generate_by_student(
-    const Session& session,
-    std::span<RolloutGroup> groups,
-    int n,
-    const OnSampled& on_sampled) {
-  std::vector<Prompt> prompts;
-  for (const auto& group : groups) prompts.push_back(group.prompt);
-  auto sampling = sampling_config(session.config);
-  std::vector<int> lengths(prompts.size() * n);
-  auto on_token = [&](int prompt, int row, int, bool last) {
-    int length = ++lengths[prompt * n + row];
-    if (on_sampled) on_sampled(1, last ? sampling.max_tokens - length : 0);
-  };
-  fill(groups, generate(session.model, prompts, n, sampling, on_token));
-}
-
-// The teacher's text as the student would have written it; no log-probabilities.
-Completion as_completion(const WrittenAnswer& answer, const Session& session) {
-  const auto& model = session.model;
-  Completion completion;
-  completion.text = *answer.text;
-  completion.tokens = model.tokenizer.encode_plain(completion.text);
-  completion.finish = answer.finish;
-  auto limit = static_cast<size_t>(session.config.rollout.max_completion_length);
-  if (completion.tokens.size() > limit) {
-    completion.tokens.resize(limit);
-    completion.text = model.tokenizer.decode(completion.tokens);
-    completion.finish = FinishReason::length;
-  } else if (completion.tokens.size() == limit) {
-    completion.finish = FinishReason::length;  // no room for its end
-  } else if (answer.finish == FinishReason::stop) {
-    completion.tokens.push_back(model.eos_ids.at(0));
-  }
-  return completion;
-}
-
-Rollout written(const WrittenAnswer& answer, const Session& session) {
-  Rollout rollout;
-  rollout.source = Source::teacher;
-  rollout.missing = answer.reason;
-  if (answer.text) rollout.completion = as_completion(answer, session);
-  return rollout;
-}
-
-void generate_by_teacher(
-    const Session& session,
-    std::span<RolloutGroup> groups,
-    int n,
-    const OnSampled& /*asked all at once*/) {
-  std::vector<std::vector<Message>> chats;
-  for (const auto& group : groups) chats.push_back(chat_of(group.task, session.config));
-  const auto& rollout = session.config.rollout;
-  auto answers = session.teacher->write_answers(
-      chats, n, rollout.temperature, rollout.max_completion_length);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    groups[g].rollouts.clear();
-    for (const auto& answer : answers[g])
-      groups[g].rollouts.push_back(written(answer, session));
-  }
-}
-
 std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
   const auto& config = session.config;
   auto per_step = static_cast<size_t>(config.train.prompts_per_step);
@@ -164,33 +82,6 @@ std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
         group_of(session.train_tasks[index], round * per_step + groups.size()));
   }
   return groups;
-}
-
-GenerateFn bound(const Session& session, decltype(generate_by_student) generate) {
-  return [&session, generate](auto groups, int n, const OnSampled& on_sampled) {
-    generate(session, groups, n, on_sampled);
-  };
-}
-
-[[noreturn]] void teacher_is_needed(const std::string& key) {
-  throw std::invalid_argument(
-      "[config] " + key + " needs a teacher; set teacher.provider");
-}
-
-// Who writes the samples to learn from.
-GenerateFn writer_of(const Session& session) {
-  const auto& config = session.config;
-  bool has_teacher = session.teacher != nullptr;
-  if (!config.hardware.use_mlx_for_generation) {
-    if (!has_teacher) teacher_is_needed("hardware.use_mlx_for_generation: false");
-    return bound(session, generate_by_teacher);
-  }
-  const auto& fallback = config.rollout.fallback;
-  if (fallback == "teacher" && !has_teacher)
-    teacher_is_needed("rollout.fallback: teacher");
-  auto student = bound(session, generate_by_student);
-  if (fallback == "error" || !has_teacher) return student;
-  return with_fallback(student, bound(session, generate_by_teacher));
 }
 
 Stages stages_of(const Session& session, GenerateFn generate) {
@@ -213,30 +104,9 @@ Session::Session(const Config& given)
       train_tasks(read_tasks(config.data.train, model, config)),
       teacher(make_teacher(config)),
       rewards(make_rewards(config, teacher)),
-      stages(stages_of(*this, writer_of(*this))),
-      eval_stages(stages_of(*this, bound(*this, generate_by_student))) {
+      stages(stages_of(*this, training_samples(*this))),
+      eval_stages(stages_of(*this, student_samples(*this))) {
   if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
-}
-
-GenerateFn with_fallback(GenerateFn student, GenerateFn teacher) {
-  auto warned = std::make_shared<bool>(false);
-  return [=](std::span<RolloutGroup> groups, int n, const OnSampled& on_sampled) {
-    try {
-      return student(groups, n, on_sampled);
-    } catch (const Stopped&) {
-      throw;
-    } catch (const std::invalid_argument&) {
-      throw;  // a mistake in settings or data stays one
-    } catch (const std::exception& error) {
-      if (!std::exchange(*warned, true)) {
-        spdlog::warn(
-            "[rollout] the student cannot sample: {}; the teacher writes the samples "
-            "of every round where that happens (rollout.fallback)",
-            error.what());
-      }
-    }
-    teacher(groups, n, on_sampled);
-  };
 }
 
 std::vector<RolloutGroup> Session::eval_groups() const {

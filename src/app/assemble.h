@@ -40,12 +40,6 @@ struct Session {
   std::vector<RolloutGroup> eval_groups() const;
 };
 
-using GenerateFn = decltype(Stages::generate);
-
-/// Samples by `student`; where that breaks down (memory, say) by `teacher`, which is
-/// said once. Stopped and std::invalid_argument are passed on.
-GenerateFn with_fallback(GenerateFn student, GenerateFn teacher);
-
 /// The settings of the training side.
 TrainerConfig trainer_config(const Config& resolved);
 LearnerConfig learner_config(const Config& resolved);

@@ -6,8 +6,8 @@
 #include <map>
 #include <mutex>
 
-#include "app/assemble.h"
 #include "app/run_program.h"
+#include "app/samples.h"
 #include "app/tiny_student.h"
 #include "base/error.h"
 #include "reward/judge.h"
