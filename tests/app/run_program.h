@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 namespace pupil {
@@ -30,6 +32,23 @@ inline ShellResult run_shell(const std::string& command) {
 inline ShellResult run_pupil(const std::string& arguments) {
   return run_shell(
       "env -i PATH=/usr/bin:/bin '" PUPIL_EXECUTABLE "' " + arguments + " 2>&1");
+}
+
+struct ProgramResult {
+  int exit_code = -1;  // -1: ended by a signal
+  std::string output, errors;
+};
+
+/// Runs the executable in `folder`, in an empty environment.
+inline ProgramResult run_in(const std::string& folder, const std::string& arguments) {
+  const std::string errors = folder + "/.stderr";
+  const auto shell = run_shell(
+      "cd '" + folder + "' && env -i PATH=/usr/bin:/bin '" PUPIL_EXECUTABLE "' " +
+      arguments + " 2>'" + errors + "'");
+  std::ostringstream text;
+  text << std::ifstream(errors, std::ios::binary).rdbuf();
+  std::remove(errors.c_str());
+  return {shell.exit_code, shell.output, text.str()};
 }
 
 }  // namespace pupil
