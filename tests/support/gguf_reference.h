@@ -29,15 +29,23 @@ T value_at(std::span<const std::byte> bytes, size_t at) {
   return value;
 }
 
-/// Weight i of one block of 32, exact.
-inline double block_weight(GgufType type, std::span<const std::byte> block, int i) {
-  double d = half_value(value_at<uint16_t>(block, 0));
-  if (type == GgufType::q8_0) return d * value_at<int8_t>(block, 2 + i);
+/// The numbers that the weights of a block of 32 share.
+struct BlockScales {
+  double d, m;
+
+  BlockScales(GgufType type, std::span<const std::byte> block)
+      : d(half_value(value_at<uint16_t>(block, 0))),
+        m(type == GgufType::q4_1 ? half_value(value_at<uint16_t>(block, 2)) : 0) {}
+};
+
+/// Weight i of a block, exact.
+inline double block_weight(
+    GgufType type, std::span<const std::byte> block, int i, const BlockScales& scales) {
+  if (type == GgufType::q8_0) return scales.d * value_at<int8_t>(block, 2 + i);
   size_t start = type == GgufType::q4_1 ? 4 : 2;
   int byte = std::to_integer<int>(block[start + i % 16]);
   int q = i < 16 ? byte & 15 : byte >> 4;
-  if (type == GgufType::q4_0) return d * (q - 8);
-  return d * q + half_value(value_at<uint16_t>(block, 2));
+  return type == GgufType::q4_0 ? scales.d * (q - 8) : scales.d * q + scales.m;
 }
 
 /// All weights of a tensor's bytes, rounded to float once.
@@ -56,8 +64,9 @@ inline std::vector<float> gguf_weights(
       uint32_t bits = uint32_t{value_at<uint16_t>(block, 0)} << 16;
       weights.push_back(std::bit_cast<float>(bits));
     } else {
+      BlockScales scales(type, block);
       for (int i = 0; i < block_size; ++i) {
-        weights.push_back(static_cast<float>(block_weight(type, block, i)));
+        weights.push_back(static_cast<float>(block_weight(type, block, i, scales)));
       }
     }
   }

@@ -198,6 +198,45 @@ TEST_F(TokenizerFolder, ConfigurationsThatContradictTheTokenizerAreRefused) {
   }
 }
 
+TEST_F(TokenizerFolder, FieldsOfAnyTypeAreReadOrRefused) {
+  const std::vector<json> values = {
+      nullptr,
+      true,
+      -1,
+      1e300,
+      "x",
+      "",
+      json::array(),
+      json::object(),
+      {1},
+      {{"a", 1}},
+      {{"content", 1}},
+      {{"content", "<eos>"}, {"lstrip", "x"}},
+      {{"0", {{"content", {}}}}}};
+  for (const char* key :
+       {"eos_token",
+        "pad_token",
+        "additional_special_tokens",
+        "extra_special_tokens",
+        "added_tokens_decoder",
+        "tokenizer_class",
+        "chat_template"}) {
+    for (const auto& value : values) {
+      write("tokenizer_config.json", json{{key, value}}.dump());
+      EXPECT_NO_THROW(error()) << key << value;  // another exception than a refusal
+    }
+  }
+  fs::remove(dir() / "tokenizer_config.json");
+  for (const char* name : {"added_tokens.json", "special_tokens_map.json"}) {
+    for (const auto& value : values) {
+      write(name, value.dump());
+      EXPECT_NO_THROW(error()) << name << value;
+      write(name, json{{"eos_token", value}}.dump());
+      EXPECT_NO_THROW(error()) << name << value;
+    }
+  }
+}
+
 TEST_F(TokenizerFolder, TokensThatOnlyTheConfigurationAddsAreRecognised) {
   write("tokenizer_config.json", R"({"eos_token":"<eos>",
       "added_tokens_decoder":{"48":{"content":"<new>","special":true}}})");
