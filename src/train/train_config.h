@@ -38,6 +38,14 @@ struct TrainConfig {
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
+    visit_steps(self, f);
+    visit_loss(self, f);
+    visit_checks(self, f);
+  }
+
+ private:
+  template <class Self, class F>
+  static void visit_steps(Self& self, F&& f) {
     f("method",
       self.method,
       "preset of the loss settings below",
@@ -59,6 +67,10 @@ struct TrainConfig {
       self.max_grad_norm,
       "clip the global gradient norm to it; 0: never",
       kNotNegative);
+  }
+
+  template <class Self, class F>
+  static void visit_loss(Self& self, F&& f) {
     f("loss_type",
       self.loss_type,
       "how token losses average",
@@ -91,6 +103,10 @@ struct TrainConfig {
       self.num_iterations,
       "optimizer steps on one set of samples",
       kAtLeastOne);
+  }
+
+  template <class Self, class F>
+  static void visit_checks(Self& self, F&& f) {
     f("mask_truncated_completions",
       self.mask_truncated_completions,
       "leave completions that hit the length limit out of the loss");

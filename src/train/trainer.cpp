@@ -184,7 +184,8 @@ void Trainer::check_agreement(const PolicyMetrics& metrics) {
       " (train.max_logp_difference)");
 }
 
-void Trainer::fail(const std::string& what) const {
+void Trainer::fail(const std::string& what) {
+  keep();  // so that the message names the newest checkpoint
   throw std::runtime_error(
       "[train] step " + std::to_string(step_ + 1) + ": " + what +
       "; the weights were not changed; last checkpoint: " + run_.last_checkpoint());

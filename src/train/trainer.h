@@ -66,7 +66,7 @@ class Trainer {
   void save_if_due();
   void save();
   void stop_if_asked();
-  [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void fail(const std::string& what);
 
   Learner& learner_;
   const Stages& stages_;
