@@ -56,7 +56,7 @@ void expect_ids(const std::vector<int>& ids, const json& expected) {
     return;
   }
   EXPECT_EQ(ids.size(), expected.at("count"));
-  EXPECT_EQ(sha256_hex(joined(ids)), expected.at("sha256"));
+  EXPECT_EQ(sha256_hex(joined(ids)), expected.at("sha256").get<std::string>());
 }
 
 void expect_texts(const Tokenizer& tokenizer, const std::string& name) {
@@ -71,7 +71,7 @@ void expect_chats(const Tokenizer& tokenizer, const std::string& name) {
     SCOPED_TRACE(row.dump());
     auto messages = messages_of(row.at("messages"));
     bool prompt = row.at("add_generation_prompt");
-    EXPECT_EQ(tokenizer.chat_text(messages, prompt), row.at(name).at("text"));
+    EXPECT_EQ(json(tokenizer.chat_text(messages, prompt)), row.at(name).at("text"));
     EXPECT_EQ(json(tokenizer.chat_ids(messages, prompt)), row.at(name).at("ids"));
   }
 }
@@ -142,7 +142,7 @@ TEST(ChatTemplateGolden, TemplatesRenderAsInTransformers) {
   for (const auto& row : golden().at("templates")) {
     SCOPED_TRACE(row.at("template").dump());
     ChatTemplate chat("test", row.at("template"), variables, {});
-    EXPECT_EQ(chat.text(messages, true), row.at("text"));
+    EXPECT_EQ(json(chat.text(messages, true)), row.at("text"));
   }
 }
 
