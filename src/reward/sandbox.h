@@ -6,7 +6,9 @@
 // Boundaries, in order of preference: bubblewrap (namespaces, a fresh root) with a
 // seccomp filter; Landlock with the same filter where user namespaces are forbidden;
 // Seatbelt on macOS. What is in force was tried at construction by a program that
-// attacks it.
+// attacks it. Landlock is the weaker one: a box has no /tmp to write to, sees that a
+// file exists though not what is in it, and, where we are no root, its number of
+// processes is held to the limit by a watch, 20 ms late.
 
 #pragma once
 
