@@ -66,11 +66,12 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
   return complain("[command line] " + text + "; see `" + command + "--help`", kUsage);
 }
 
-// A full disk or a lost pipe behind stdout is a failure, not an empty answer.
+// A full disk or a lost reader behind stdout is a failure, not an empty answer.
 void expect_written() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  throw std::runtime_error(
-      std::string("[output] cannot write to stdout: ") + std::strerror(errno));
+  const bool flushed = std::fflush(stdout) == 0;
+  if (flushed && std::ferror(stdout) == 0) return;
+  const std::string why = flushed ? "" : std::string(": ") + std::strerror(errno);
+  throw std::runtime_error("[output] stdout could not be written" + why);
 }
 
 }  // namespace

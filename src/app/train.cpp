@@ -61,6 +61,7 @@ Config read_config(const TrainOptions& options) {
   std::string path = options.config, run_dir = options.run_dir;
   if (options.resume && path.empty()) {
     if (run_dir.empty()) run_dir = newest_run();
+    check_run_dir(run_dir, true);
     path = run_dir + "/config.yaml";
   }
   if (path.empty())

@@ -8,7 +8,7 @@ namespace pupil {
 namespace {
 
 volatile sig_atomic_t num_signals = 0;
-struct sigaction old_interrupt, old_terminate;
+struct sigaction old_interrupt, old_terminate, old_pipe;
 
 void on_signal(int number) {
   if (num_signals) _exit(128 + number);
@@ -25,11 +25,14 @@ StopSignals::StopSignals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, &old_interrupt);
   sigaction(SIGTERM, &action, &old_terminate);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, &old_pipe);
 }
 
 StopSignals::~StopSignals() {
   sigaction(SIGINT, &old_interrupt, nullptr);
   sigaction(SIGTERM, &old_terminate, nullptr);
+  sigaction(SIGPIPE, &old_pipe, nullptr);
 }
 
 bool StopSignals::requested() {

@@ -5,7 +5,8 @@
 namespace pupil {
 
 /// While it lives, SIGINT and SIGTERM set a flag, and a second one ends the process at
-/// once with 128 + its number. One at a time.
+/// once with 128 + its number; a pipe whose reader has gone ends nothing. One at a
+/// time.
 class StopSignals {
  public:
   StopSignals();

@@ -126,6 +126,12 @@ void expect_room(const Model& model, const Prompt& prompt, int max_tokens) {
   }
 }
 
+void expect_stop_strings(const SamplingConfig& sampling) {
+  for (const auto& stop : sampling.stop) {
+    if (stop.empty()) throw std::invalid_argument("[generate] a stop string is empty");
+  }
+}
+
 void count_tokens(
     std::span<const Prompt> prompts,
     const std::vector<std::vector<Completion>>& all,
@@ -146,6 +152,7 @@ std::vector<std::vector<Completion>> generate(
     const OnToken& on_token,
     GenerateStats* stats) {
   GenerateStats unused;
+  expect_stop_strings(sampling);
   for (const auto& prompt : prompts) expect_room(model, prompt, sampling.max_tokens);
   std::vector<std::vector<Completion>> all(prompts.size());
   size_t per_wave = std::max(1, sampling.max_rows / n);

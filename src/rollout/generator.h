@@ -36,7 +36,8 @@ using OnToken = std::function<void(int prompt, int row, int token, bool last)>;
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,
 /// row), not on what else is in the batch. Throws std::invalid_argument for an empty
-/// prompt or one that, with `max_tokens`, exceeds the model's positions.
+/// prompt or stop string, or a prompt that, with `max_tokens`, exceeds the model's
+/// positions.
 std::vector<std::vector<Completion>> generate(
     const Model& model,
     std::span<const Prompt> prompts,

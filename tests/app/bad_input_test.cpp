@@ -315,6 +315,16 @@ TEST(Output, OfAFilterMayBeClosed) {
   EXPECT_EQ(run.errors, "");
 }
 
+TEST(Output, OfARunMayBeClosed) {
+  TinyWorld world;
+  auto run = world.run(
+      "train -c config.yaml --train.max_steps=30 --train.save_steps=30 | head -n 1");
+  EXPECT_EQ(run.output, "run directory: run\n");
+  EXPECT_EQ(run.errors, "pupil: [output] stdout could not be written\n");
+  auto rows = world.read("run/metrics.jsonl");
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), 30);
+}
+
 TEST(Configs, ThatTheProjectShipsLoad) {
   TinyWorld world;
   EXPECT_EQ(world.run("init - > x.yaml").exit_code, 0);

@@ -26,7 +26,7 @@ TEST(RunDirectory, ThatHoldsARunIsKept) {
 
 TEST(RunDirectory, WithoutARunCannotBeResumed) {
   TinyWorld world;
-  EXPECT_TRUE(failed(world.run("train --resume run"), 1, "run"));
+  EXPECT_TRUE(failed(world.run("train --resume run"), 1, "run holds no run to resume"));
   EXPECT_TRUE(failed(
       world.run("train -c config.yaml --resume"), 1, "run holds no run to resume"));
   EXPECT_EQ(world.run("train --resume").exit_code, 2);

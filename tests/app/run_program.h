@@ -39,12 +39,13 @@ struct ProgramResult {
   std::string output, errors;
 };
 
-/// Runs the executable in `folder`, in an empty environment.
+/// Runs the executable in `folder`, in an empty environment. `arguments` may end in
+/// redirections and a pipe.
 inline ProgramResult run_in(const std::string& folder, const std::string& arguments) {
   const std::string errors = folder + "/.stderr";
   const auto shell = run_shell(
-      "cd '" + folder + "' && env -i PATH=/usr/bin:/bin '" PUPIL_EXECUTABLE "' " +
-      arguments + " 2>'" + errors + "'");
+      "cd '" + folder + "' && { env -i PATH=/usr/bin:/bin '" PUPIL_EXECUTABLE "' " +
+      arguments + "\n} 2>'" + errors + "'");
   std::ostringstream text;
   text << std::ifstream(errors, std::ios::binary).rdbuf();
   std::remove(errors.c_str());

@@ -13,6 +13,16 @@ TEST(StopSignals, TheFirstAsks) {
   EXPECT_TRUE(StopSignals::requested());
 }
 
+TEST(StopSignals, AReaderThatLeftEndsNothing) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  StopSignals signals;
+  EXPECT_EQ(write(ends[1], "x", 1), -1);
+  EXPECT_FALSE(StopSignals::requested());
+  close(ends[1]);
+}
+
 TEST(StopSignals, TheSecondEndsTheProcess) {
   pid_t child = fork();
   if (child == 0) {

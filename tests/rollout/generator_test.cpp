@@ -177,5 +177,13 @@ TEST(Generator, RefusesEmptyAndOverlongPrompts) {
   EXPECT_EQ(generate(model, {&longest, 1}, 1, sampled(6)).size(), 1u);
 }
 
+// It would end every completion at its first token.
+TEST(Generator, RefusesAnEmptyStopString) {
+  Prompt prompt{{5, 6}, 0};
+  auto config = sampled(4);
+  config.stop = {"a", ""};
+  EXPECT_THROW(generate(tiny_model(), {&prompt, 1}, 1, config), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace pupil
