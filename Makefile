@@ -4,8 +4,8 @@
 #   make build                build/release/pupil
 #   make test                 every test that ends in minutes
 #   make test-asan            unit tests under the address and undefined-behaviour sanitizers
-#   make test-long            the rest: sanitizers over everything, long runs
-#   make lint                 form, layers, sizes, clang-tidy
+#   make test-long            the rest: sanitizers over everything, long runs, mlx-lm
+#   make lint                 form, layers, sizes, clang-tidy over src/
 #   make format               clang-format over the tree
 #   make docs                 docs/config.md from the code
 #   make install PREFIX=...   the program and MLX's libraries (default /usr/local)
@@ -35,13 +35,14 @@ test-asan:
 test-long:
 	@scripts/build.sh release
 	@scripts/build.sh asan
+	@scripts/lint.sh src/ tests/
 	@scripts/fetch_student.sh
 	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan
 	@$(CTEST) --test-dir build/release --label-regex '^long$$'
 
 lint:
 	@scripts/setup.sh
-	@scripts/lint.sh
+	@scripts/lint.sh src/
 
 format:
 	@scripts/setup.sh

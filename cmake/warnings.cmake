@@ -3,7 +3,8 @@ add_library(pupil_warnings INTERFACE)
 target_compile_options(pupil_warnings INTERFACE -Wall -Wextra -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
   # GCC 12 and 13 warn falsely inside std::string (GCC bugs 105329 and 105651).
-  target_compile_options(pupil_warnings INTERFACE -Wno-restrict -Wno-stringop-overflow)
+  target_compile_options(pupil_warnings INTERFACE
+    -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds)
 endif()
 if(PUPIL_SANITIZE)
   target_compile_options(pupil_warnings INTERFACE

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The form of the code: format, layers, sizes, clang-tidy. Prints what is wrong; exit
-# status 1 if anything is.
+# The form of the code: format, layers, sizes, clang-tidy over the folders that are named
+# (default: src/). Prints what is wrong; exit status 1 if anything is.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -23,11 +23,11 @@ tidy() {
     cat build/configure-lint.log
     return 1
   }
-  python3 tools/run_tidy.py build/lint
+  python3 tools/run_tidy.py build/lint "$@"
 }
 
 check format formatted
 check layers python3 tools/check_layers.py
 check sizes python3 tools/check_sizes.py
-check clang-tidy tidy
+check clang-tidy tidy "${@:-src/}"
 exit $failed

@@ -1,10 +1,12 @@
-/* Tokenizers, chat templates and Python syntax trees: the C interface of the Rust crate.
+/* Tokenizers, chat templates and Python syntax trees: the C interface of the Rust
+ * crate.
  *
- * Every call returns a status; results come through out-parameters, which are written only
- * on PT_OK. Text goes in and out as UTF-8 with its length and without a terminator. What a
- * call allocates, the caller frees with the function named here. On an error nothing is
- * allocated and pt_last_error() describes it in one line, for each thread on its own.
- * Calls on a const handle may run in many threads at once. No call unwinds. */
+ * Every call returns a status; results come through out-parameters, which are written
+ * only on PT_OK. Text goes in and out as UTF-8 with its length and without a
+ * terminator. What a call allocates, the caller frees with the function named here. On
+ * an error nothing is allocated and pt_last_error() describes it in one line, for each
+ * thread on its own. Calls on a const handle may run in many threads at once. No call
+ * unwinds. */
 
 #pragma once
 
@@ -45,16 +47,26 @@ pt_status pt_tokenizer_add(pt_tokenizer* tokenizer, const char* tokens, size_t l
 
 void pt_tokenizer_free(pt_tokenizer* tokenizer);
 
-/* Ids of `text`, nothing added. Special tokens are recognised, except where an occurrence
- * shares a byte with one of the `plain` spans: there it is text like any other. */
+/* Ids of `text`, nothing added. Special tokens are recognised, except where an
+ * occurrence shares a byte with one of the `plain` spans: there it is text like any
+ * other. */
 pt_status pt_encode(
-    const pt_tokenizer* tokenizer, const char* text, size_t len, const pt_span* plain,
-    size_t num_plain, uint32_t** ids, size_t* count);
+    const pt_tokenizer* tokenizer,
+    const char* text,
+    size_t len,
+    const pt_span* plain,
+    size_t num_plain,
+    uint32_t** ids,
+    size_t* count);
 
 /* Text of `ids`. Ids without a token are left out; broken UTF-8 becomes U+FFFD. */
 pt_status pt_decode(
-    const pt_tokenizer* tokenizer, const uint32_t* ids, size_t count, bool skip_special,
-    char** text, size_t* len);
+    const pt_tokenizer* tokenizer,
+    const uint32_t* ids,
+    size_t count,
+    bool skip_special,
+    char** text,
+    size_t* len);
 
 /* The added tokens by ascending id, as a JSON list of
  * {"id","content","single_word","lstrip","rstrip","normalized","special"}. */
@@ -69,12 +81,16 @@ pt_status pt_vocab_size(const pt_tokenizer* tokenizer, int64_t* size);
 pt_status pt_template_new(const char* source, size_t len, pt_template** out);
 void pt_template_free(pt_template* chat_template);
 
-/* Renders over `context`, a JSON object of variables. `now_s` (seconds since 1970) is what
- * strftime_now() shows, in local time. Work, depth and output are bounded: a template that
- * does not end is PT_INVALID within a second. */
+/* Renders over `context`, a JSON object of variables. `now_s` (seconds since 1970) is
+ * what strftime_now() shows, in local time. Work, depth and output are bounded: a
+ * template that does not end is PT_INVALID within a second. */
 pt_status pt_template_render(
-    const pt_template* chat_template, const char* context, size_t len, int64_t now_s,
-    char** text, size_t* text_len);
+    const pt_template* chat_template,
+    const char* context,
+    size_t len,
+    int64_t now_s,
+    char** text,
+    size_t* text_len);
 
 /* Counts from the syntax tree of a Python program; all 0 if it does not parse. */
 typedef struct {

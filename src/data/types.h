@@ -63,9 +63,9 @@ struct Rollout {
   Completion completion;
   std::string missing;              // why there is no completion; empty: there is one
   Source source = Source::student;  // who wrote it
-  std::vector<Score> scores;     // [reward functions], in their order
-  std::optional<double> reward;  // weighted sum of the scores; none: unscored
-  double advantage = 0;          // from the rewards of the whole group
+  std::vector<Score> scores;        // [reward functions], in their order
+  std::optional<double> reward;     // weighted sum of the scores; none: unscored
+  double advantage = 0;             // from the rewards of the whole group
 };
 
 /// The completions of one prompt, sampled from one version of the policy.
