@@ -11,13 +11,15 @@ function(pupil_cargo_is_new accepted cargo)
   endif()
 endfunction()
 find_program(CARGO cargo PATHS $ENV{HOME}/.cargo/bin VALIDATOR pupil_cargo_is_new REQUIRED)
-set(PUPIL_TEXT_LIB ${CMAKE_BINARY_DIR}/rust/release/libpupil_text.a)
+# One for all presets: no sanitizer reaches into it.
+set(PUPIL_RUST_BUILD ${CMAKE_SOURCE_DIR}/build/rust)
+set(PUPIL_TEXT_LIB ${PUPIL_RUST_BUILD}/release/libpupil_text.a)
 file(GLOB_RECURSE PUPIL_TEXT_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/rust/src/*.rs)
 add_custom_command(
   OUTPUT ${PUPIL_TEXT_LIB}
   COMMAND ${CARGO} build --release --locked --quiet
           --manifest-path ${CMAKE_SOURCE_DIR}/rust/Cargo.toml
-          --target-dir ${CMAKE_BINARY_DIR}/rust
+          --target-dir ${PUPIL_RUST_BUILD}
   DEPENDS ${PUPIL_TEXT_SOURCES} ${CMAKE_SOURCE_DIR}/rust/Cargo.toml
           ${CMAKE_SOURCE_DIR}/rust/Cargo.lock
   COMMENT "Building the Rust text library"
