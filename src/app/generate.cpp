@@ -201,6 +201,7 @@ void run(const GenerateOptions& o) {
   auto model = load_model(o.model);
   if (!o.adapter.empty()) load_adapters(model.decoder, o.adapter);
   std::vector<Prompt> prompts;
+  prompts.reserve(lines.size());
   for (const auto& line : lines) {
     prompts.push_back(prompt_tokens(model, line, o.raw, prompts.size()));
   }

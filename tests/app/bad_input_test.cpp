@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <ostream>
+
 #include "app/tiny_world.h"
 #include "config/load_config.h"
 
@@ -15,8 +18,8 @@ struct BadText {
   std::string name, text, says;
 };
 
-void PrintTo(const BadText& bad, std::ostream* out) {
-  *out << bad.name;
+std::ostream& operator<<(std::ostream& out, const BadText& bad) {
+  return out << bad.name;
 }
 
 std::string name_of(const ::testing::TestParamInfo<BadText>& info) {

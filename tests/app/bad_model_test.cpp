@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <ostream>
+
 #include "app/tiny_world.h"
 
 namespace pupil::testing {
@@ -16,8 +19,8 @@ struct BadModel {
   bool stops_convert = true;  // false: a conversion does not look at it
 };
 
-void PrintTo(const BadModel& bad, std::ostream* out) {
-  *out << bad.name;
+std::ostream& operator<<(std::ostream& out, const BadModel& bad) {
+  return out << bad.name;
 }
 
 auto lie(const std::string& from, const std::string& to) {

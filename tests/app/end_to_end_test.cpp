@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "app/tiny_world.h"

@@ -3,6 +3,12 @@
 
 #pragma once
 
+#include <algorithm>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
 #include "app/run_program.h"
 #include "app/tiny_student.h"
 #include "base/process.h"
