@@ -135,6 +135,21 @@ void report(
   run.print(report_text(json));
 }
 
+// Before this a failed start leaves nothing that a second one would have to pass by.
+void begin(const Session& session, RunDir& run) {
+  run.write("config.yaml", dump_yaml(session.config));
+  if (session.config.logging.tensorboard) run.start_tensorboard();
+  run.print("run directory: " + run.path().string());
+}
+
+void print_adapter(const Session& session, RunDir& run) {
+  auto folder = run.path() / "adapters";
+  if (!fs::exists(folder / "adapters.safetensors")) return;  // no step was taken
+  run.print(
+      "adapter: " + folder.string() + " (pupil generate --model " + session.model.path +
+      " --adapter " + folder.string() + " --prompt \"...\")");
+}
+
 void train_session(const Session& session, Decoder& decoder, RunDir& run, bool resume) {
   Learner learner(decoder, learner_config(session.config));
   bool evaluates = !session.eval_tasks.empty();
@@ -148,15 +163,13 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
+  begin(session, run);
   std::optional<Evaluation> before;
   if (evaluates) before = evaluation_before(session, run);
   if (resume) trainer.resume();
   trainer.run();
   if (before) report(session, run, *before, trainer);
-  run.print(
-      "adapter: " + (run.path() / "adapters").string() + " (pupil generate --model " +
-      session.model.path + " --adapter " + (run.path() / "adapters").string() +
-      " --prompt \"...\")");
+  print_adapter(session, run);
 }
 
 void run_train(const TrainOptions& options) {
@@ -171,9 +184,6 @@ void run_train(const TrainOptions& options) {
       *session.config.logging.run_dir,
       options.resume,
       adapter_config_text(lora, fs::absolute(session.model.path).string()));
-  run.write("config.yaml", dump_yaml(session.config));
-  if (session.config.logging.tensorboard) run.start_tensorboard();
-  run.print("run directory: " + run.path().string());
   train_session(session, session.model.decoder, run, options.resume);
 }
 
@@ -189,6 +199,7 @@ void add_train(CLI::App& app) {
       options->run_dir,
       "go on with the run in this directory; default: the config's, or the newest");
   resume->expected(0, 1);
+  command->footer("Every key: docs/config.md, or the file that `pupil init` writes.");
   command->allow_extras();
   command->callback([options, command, resume] {
     options->resume = resume->count() > 0;

@@ -130,6 +130,14 @@ bool is_stale(const std::string& name) {
   return pid <= 0 || pid == ::getpid() || ::kill(pid, 0) != 0;
 }
 
+// MLX's own message does not say that the disk is full.
+std::string free_space(const fs::path& folder) {
+  std::error_code error;
+  auto space = fs::space(folder, error);
+  if (error) return "";
+  return "; " + std::to_string(space.available >> 20) + " MB are free on that disk";
+}
+
 }  // namespace
 
 CheckpointStore::CheckpointStore(fs::path folder, std::string adapter_config)
@@ -169,7 +177,8 @@ void CheckpointStore::save(
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     throw std::runtime_error(
-        "[checkpoint] " + target.string() + " was not written: " + error.what());
+        "[checkpoint] " + target.string() + " was not written: " + error.what() +
+        free_space(folder_));
   }
   auto folders = newest_first();
   for (size_t i = keep; i < folders.size(); ++i) fs::remove_all(folders[i]);
