@@ -20,8 +20,9 @@
 namespace pupil {
 namespace {
 
-constexpr double kWatchInterval_s = 0.02;
-constexpr double kTrailing_s = 0.2;  // for output of a process that outlives the child
+constexpr double kWatchSeconds = 0.02;
+constexpr double kTrailingSeconds =
+    0.2;  // for output of a process that outlives the child
 constexpr size_t kFileBytes = 60 << 10;  // below a pipe's capacity
 
 struct Pipe {
@@ -237,7 +238,7 @@ void Child::reap_if_ended() {
     ended_ = Clock::now();
   }
   const std::chrono::duration<double> trailing = Clock::now() - *ended_;
-  if (output_ && trailing.count() < kTrailing_s) return;
+  if (output_ && trailing.count() < kTrailingSeconds) return;
   int status = 0;
   struct rusage usage {};
   while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
@@ -276,7 +277,7 @@ void Child::pump(std::span<Child* const> children, double wait_s) {
     }
     // A child that closed its output, or was killed, is about to end.
     const bool ending = !child->output_ || child->killed_ || child->ended_;
-    wait = std::min({wait, ending ? 0.001 : kWatchInterval_s, child->remaining_s()});
+    wait = std::min({wait, ending ? 0.001 : kWatchSeconds, child->remaining_s()});
   }
   const int wait_ms = std::max(0, static_cast<int>(wait * 1e3 + 0.999));
   ::poll(fds.data(), static_cast<nfds_t>(fds.size()), wait_ms);
