@@ -78,14 +78,9 @@ inline void turn(const float* from, int64_t rows, float* to) {
     for (int64_t j = 0; j < kKeyBlock; ++j) to[j * rows + r] = from[r * kKeyBlock + j];
 }
 
-// Adds the part of one key block to dq, dk and dv; dk and dv at the block's first row.
+// P and dS of all rows at one key block.
 template <class V>
-void gradient_block(
-    const TileRows& rows,
-    GradientState& s,
-    const KeyBlock& block,
-    float* dk,
-    float* dv) {
+void weigh_block(const TileRows& rows, GradientState& s, const KeyBlock& block) {
   int64_t w = rows.a.width, n = rows.count();
   small_product<V>(
       s.q,
@@ -115,6 +110,18 @@ void gradient_block(
     int64_t visible = rows.limit(r) - block.start;
     weigh_gradient<V>(s, r, visible < block.count ? visible : block.count);
   }
+}
+
+// Adds the part of one key block to dq, dk and dv; dk and dv at the block's first row.
+template <class V>
+void gradient_block(
+    const TileRows& rows,
+    GradientState& s,
+    const KeyBlock& block,
+    float* dk,
+    float* dv) {
+  int64_t w = rows.a.width, n = rows.count();
+  weigh_block<V>(rows, s, block);
   small_product<V>(
       s.dscores,
       kKeyBlock,
