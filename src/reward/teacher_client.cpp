@@ -102,7 +102,7 @@ void TeacherClient::State::serve() {
     }
     send_due();
     for (auto& [id, reply] : http.wait(next_due_s())) {
-      settle(std::move(flying.extract(id).mapped()), reply);
+      settle(flying.extract(id).mapped(), reply);
     }
   }
 }
@@ -144,7 +144,7 @@ void TeacherClient::State::send(Job job) {
     stats.retries += job.attempts > 1;
   }
   http.start(next_id, to_http(endpoint, dialect, *job.request));
-  flying.emplace(next_id++, std::move(job));
+  flying.emplace(next_id++, job);
 }
 
 double TeacherClient::State::next_due_s() const {
@@ -167,7 +167,7 @@ void TeacherClient::State::settle(Job job, const HttpReply& http_reply) {
   }
   if (reply.outcome == ChatOutcome::ok) limit.on_answer();
   if (again(job, reply, http_reply)) {
-    waiting.push_back(std::move(job));
+    waiting.push_back(job);
     return;
   }
   if (is_final(reply.outcome) && !final_reply) final_reply = reply;
@@ -260,7 +260,7 @@ std::vector<ChatReply> TeacherClient::ask(
       job.batch = &batch;
       job.index = i;
       job.request = &requests[i];
-      state_->inbox.push_back(std::move(job));
+      state_->inbox.push_back(job);
     }
   }
   state_->http.wake();
