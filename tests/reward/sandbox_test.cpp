@@ -42,15 +42,21 @@ TEST(Sandbox, TheStandardLibraryIsThere) {
       "import collections, heapq, json, re, itertools, functools, random, decimal, "
       "fractions, statistics, datetime, string, bisect, copy, asyncio, dataclasses\n"
       "async def f(): return 5\n"
-      "open('/tmp/a', 'w').write('x')\n"
-      "print(asyncio.run(f()), open('/tmp/a').read())");
+      "print(asyncio.run(f()))");
   EXPECT_EQ(result.outcome, Outcome::ok) << result.output;
-  EXPECT_EQ(result.output, "5 x\n");
+  EXPECT_EQ(result.output, "5\n");
+}
+
+TEST(Sandbox, BubblewrapGivesAFolderToWriteIn) {
+  if (box().boundary() != Boundary::bubblewrap) GTEST_SKIP() << box().description();
+  const auto result =
+      run("open('/tmp/a', 'w').write('x')\nprint(open('/tmp/a').read())");
+  EXPECT_EQ(result.output, "x\n");
 }
 
 TEST(Sandbox, OutcomesAreTold) {
   EXPECT_EQ(run("raise SystemExit(3)").exit_code, 3);
-  EXPECT_EQ(run("import os; os.abort()").signal, SIGABRT);
+  EXPECT_EQ(run("import ctypes; ctypes.string_at(0)").signal, SIGSEGV);
   EXPECT_EQ(run("print('x' * 100000)").outcome, Outcome::output_limit);
   EXPECT_EQ(run("import time; time.sleep(100)").outcome, Outcome::timed_out);
   EXPECT_EQ(run("while True: pass").outcome, Outcome::timed_out);
@@ -62,8 +68,10 @@ TEST(Sandbox, RunsRepeat) {
 }
 
 TEST(Sandbox, NothingOfOneRunIsSeenByTheNext) {
-  run("open('/tmp/left', 'w').write('x')");
-  EXPECT_EQ(run("import os; print(os.listdir('/tmp'))").output, "[]\n");
+  run("open('/tmp/left', 'w').write('x')");  // refused where there is no /tmp
+  const std::string look =
+      "import os\ntry: print(os.listdir('/tmp'))\nexcept OSError: print([])";
+  EXPECT_EQ(run(look).output, "[]\n");
 }
 
 TEST(Sandbox, ManyBoxesAtOnce) {
