@@ -5,6 +5,7 @@
 #ifdef __linux__
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <chrono>
@@ -110,6 +111,20 @@ void wait_for_session(pid_t session) {
 
 }  // namespace
 
+int num_user_tasks() {
+  int tasks = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const auto pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
+    struct stat info {};
+    if (pid <= 0 || ::stat(entry.path().c_str(), &info) != 0) continue;
+    if (info.st_uid != ::geteuid()) continue;
+    const auto fields = stat_fields(pid);
+    tasks += fields.size() > 17 ? static_cast<int>(fields[17]) : 1;
+  }
+  return tasks;
+}
+
 TreeUsage measure_tree(pid_t root, bool by_session) {
   TreeUsage usage;
   by_session ? add_session(root, usage) : add_descendants(root, usage);
@@ -138,6 +153,10 @@ void BoxWatch::wait_until_empty(pid_t root) {
 }
 
 #else
+
+int num_user_tasks() {
+  return 0;
+}
 
 TreeUsage measure_tree(pid_t root, bool) {
   TreeUsage usage;

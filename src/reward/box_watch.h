@@ -48,6 +48,9 @@ class BoxWatch {
   UniqueFd inner_;  // pidfd of the root's first child
 };
 
+/// Threads of all processes of this process's user; 0 where that is not to be had.
+int num_user_tasks();
+
 /// What the processes below `root` (itself included) use now.
 TreeUsage measure_tree(pid_t root, bool by_session);
 

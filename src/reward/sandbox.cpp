@@ -17,6 +17,7 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kFileBytes = 16 * kMiB;
 constexpr int kOverheadTasks = 3;  // the boundary's own processes
+constexpr int kBoxesBeside = 8;
 
 // Runs first inside every box, before anything that nobody trusts: becomes the box's
 // user, sets its process limit (inside, where it counts the box alone), greets, and
@@ -73,6 +74,14 @@ std::vector<ProcessLimit> process_limits(const SandboxConfig& config) {
   limits.push_back({RLIMIT_MSGQUEUE, 0, 0});
 #endif
   return limits;
+}
+
+// A box that is neither a user nor a namespace of its own counts all processes of ours,
+// and those of the boxes beside it: the watch keeps its exact limit, the kernel only
+// bounds what can happen between two looks. 0: no such limit.
+int shared_task_limit(int processes) {
+  const int others = num_user_tasks();
+  return others > 0 ? others + kBoxesBeside * processes : 0;
 }
 
 }  // namespace
@@ -190,9 +199,8 @@ Box Sandbox::start(const Program& program, const StartOptions& how) const {
   options.wall_s = config.wall_s;
   options.output_bytes = static_cast<size_t>(config.output_kb) << 10;
   if (how.output_bytes) options.output_bytes = how.output_bytes;
-  // A box that is not a user or a namespace of its own would count all of our
-  // processes.
-  const int tasks = namespaces || user ? config.processes + 1 : 0;
+  const int tasks =
+      namespaces || user ? config.processes + 1 : shared_task_limit(config.processes);
   const std::string greeting = random_word();
   plan.confine(
       options,

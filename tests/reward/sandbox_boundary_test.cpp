@@ -32,20 +32,29 @@ SandboxConfig small_box() {
   return config;
 }
 
-std::string filled_in(const char* program) {
+// A box that shares its user with others has room for theirs, too, until the watch
+// looks.
+int process_limit(const Sandbox& sandbox) {
+  const bool shared = sandbox.boundary() == Boundary::landlock && ::geteuid() != 0;
+  return shared ? small_box().processes * 12 : small_box().processes;
+}
+
+std::string filled_in(const Sandbox& sandbox, const char* program) {
   const std::string trainer = std::to_string(::getpid());
-  const auto text = std::regex_replace(program, std::regex("TRAINER"), trainer);
+  const std::string limit = std::to_string(process_limit(sandbox));
+  auto text = std::regex_replace(program, std::regex("TRAINER"), trainer);
+  text = std::regex_replace(text, std::regex("LIMIT"), limit);
   return std::regex_replace(text, std::regex("SOURCE"), PUPIL_SOURCE_DIR);
 }
 
 void expect_contained(const Sandbox& sandbox, const Attack& attack) {
   SCOPED_TRACE(sandbox.description() + ": " + attack.name);
   const auto begin = std::chrono::steady_clock::now();
-  const auto result = sandbox.run({filled_in(attack.program), ""});
+  const auto result = sandbox.run({filled_in(sandbox, attack.program), ""});
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   EXPECT_NE(result.outcome, Outcome::infra_error) << result.output;
   EXPECT_EQ(result.output.find("HOLE"), std::string::npos) << result.output;
-  EXPECT_LT(took.count(), small_box().wall_s + 2);
+  EXPECT_LT(took.count(), small_box().wall_s + 5);  // 2 s to empty it, 3 s of load
   EXPECT_LE(result.output.size(), 64u << 10);
 }
 
