@@ -65,7 +65,7 @@ inline const Attack kAttacks[] = {
      "  if os.fork() == 0:\n    time.sleep(100)\n    print('HOLE')\n"},
     {"zombies",
      "import os\nn = 0\ntry:\n  while n < 3000:\n    if os.fork() == 0: os._exit(0)\n"
-     "    n += 1\nexcept OSError: pass\nif n > LIMIT: print('HOLE', n)"},
+     "    n += 1\nexcept OSError: pass\nif n > ALLOWED: print('HOLE', n)"},
     {"kill_everything",
      "import os\ntry: os.kill(-1, 9)\nexcept OSError: pass\n"
      "try: os.kill(os.getppid(), 9)\nexcept OSError: pass"},

@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <regex>
 
 #include "base/parallel.h"
 #include "reward/sandbox.h"
@@ -39,12 +38,17 @@ int process_limit(const Sandbox& sandbox) {
   return shared ? small_box().processes * 12 : small_box().processes;
 }
 
+std::string replaced(std::string text, const std::string& word, const std::string& by) {
+  for (size_t at; (at = text.find(word)) != std::string::npos;) {
+    text.replace(at, word.size(), by);
+  }
+  return text;
+}
+
 std::string filled_in(const Sandbox& sandbox, const char* program) {
-  const std::string trainer = std::to_string(::getpid());
-  const std::string limit = std::to_string(process_limit(sandbox));
-  auto text = std::regex_replace(program, std::regex("TRAINER"), trainer);
-  text = std::regex_replace(text, std::regex("LIMIT"), limit);
-  return std::regex_replace(text, std::regex("SOURCE"), PUPIL_SOURCE_DIR);
+  auto text = replaced(program, "TRAINER", std::to_string(::getpid()));
+  text = replaced(text, "ALLOWED", std::to_string(process_limit(sandbox)));
+  return replaced(text, "SOURCE", PUPIL_SOURCE_DIR);
 }
 
 void expect_contained(const Sandbox& sandbox, const Attack& attack) {
@@ -87,9 +91,13 @@ int attack(MakePlan boundary) {
     const Sandbox sandbox(small_box(), {&boundary, 1});
     expect_attacks_contained(sandbox);
   } catch (const std::runtime_error& error) {
-    const std::regex absent("is not installed|has no Landlock|did not start");
+    const std::string text = error.what();
+    bool absent = false;
+    for (const char* sign : {"is not installed", "has no Landlock", "did not start"}) {
+      absent |= text.find(sign) != std::string::npos;
+    }
     std::printf("%s\n", error.what());
-    return std::regex_search(error.what(), absent) ? kSkipped : 1;
+    return absent ? kSkipped : 1;
   }
   return ::testing::Test::HasFailure() ? 1 : 0;
 }
