@@ -139,7 +139,6 @@ void report(
 void begin(const Session& session, RunDir& run) {
   run.write("config.yaml", dump_yaml(session.config));
   if (session.config.logging.tensorboard) run.start_tensorboard();
-  run.print("run directory: " + run.path().string());
 }
 
 void print_adapter(const Session& session, RunDir& run) {
@@ -184,6 +183,7 @@ void run_train(const TrainOptions& options) {
       *session.config.logging.run_dir,
       options.resume,
       adapter_config_text(lora, fs::absolute(session.model.path).string()));
+  run.print("run directory: " + run.path().string());
   train_session(session, session.model.decoder, run, options.resume);
 }
 
