@@ -135,12 +135,6 @@ void report(
   run.print(report_text(json));
 }
 
-// Before this a failed start leaves nothing that a second one would have to pass by.
-void begin(const Session& session, RunDir& run) {
-  run.write("config.yaml", dump_yaml(session.config));
-  if (session.config.logging.tensorboard) run.start_tensorboard();
-}
-
 void print_adapter(const Session& session, RunDir& run) {
   auto folder = run.path() / "adapters";
   if (!fs::exists(folder / "adapters.safetensors")) return;  // no step was taken
@@ -162,7 +156,6 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
-  begin(session, run);
   std::optional<Evaluation> before;
   if (evaluates) before = evaluation_before(session, run);
   if (resume) trainer.resume();
@@ -183,6 +176,8 @@ void run_train(const TrainOptions& options) {
       *session.config.logging.run_dir,
       options.resume,
       adapter_config_text(lora, fs::absolute(session.model.path).string()));
+  run.write("config.yaml", dump_yaml(session.config));
+  if (session.config.logging.tensorboard) run.start_tensorboard();
   run.print("run directory: " + run.path().string());
   train_session(session, session.model.decoder, run, options.resume);
 }
