@@ -51,11 +51,15 @@ std::vector<Message> messages_of(const json& list) {
   return messages;
 }
 
-std::vector<int> ids_of(const json& list) {
+std::vector<int> ids_of(const json& list, int vocab_size) {
   if (!list.is_array()) expected("a list under \"ids\"");
   std::vector<int> ids;
   for (const auto& id : list) {
-    if (!id.is_number_unsigned() || id > 0x7fffffff) expected("token ids from 0");
+    if (!id.is_number_unsigned() || id >= vocab_size) {
+      expected(
+          "token ids from 0 to " + std::to_string(vocab_size - 1) + ", got " +
+          id.dump());
+    }
     ids.push_back(id);
   }
   return ids;
@@ -79,7 +83,7 @@ json encode(const Tokenizer& tokenizer, const json& line) {
 json decode(const Tokenizer& tokenizer, const json& line) {
   if (!line.is_object() || !line.contains("ids")) expected("a list under \"ids\"");
   check_keys(line, {"ids"});
-  return {{"text", tokenizer.decode(ids_of(line["ids"]))}};
+  return {{"text", tokenizer.decode(ids_of(line["ids"], tokenizer.vocab_size()))}};
 }
 
 /// Answers every line of stdin on stdout, in ASCII: no reader takes U+2028 for the end

@@ -26,11 +26,7 @@ void take_adapters(Decoder& model, Checkpoint& tensors, const LoraConfig& config
   for_each_linear(model, [&](const std::string& path, Linear& linear) {
     if (!linear.lora) return;
     auto take = [&](const std::string& name, const mx::Shape& shape) {
-      auto tensor = tensors.take(name, shape);
-      if (!mx::issubdtype(tensor.dtype(), mx::floating)) {
-        tensors.fail("tensor '" + name + "' holds integers, expected floats");
-      }
-      return mx::contiguous(mx::astype(tensor, mx::float32));
+      return mx::contiguous(mx::astype(tensors.take(name, shape), mx::float32));
     };
     linear.lora->a = take(path + ".lora_a", {linear.in, config.rank});
     linear.lora->b = take(path + ".lora_b", {config.rank, linear.out});

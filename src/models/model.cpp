@@ -17,7 +17,8 @@ bool on_gpu() {
 // A CPU works in float32: norms and biases are widened once, here. Packed weights,
 // their scales and dense matrices stay as they are; the kernels read every float type.
 mx::array widen_vectors(const mx::array& tensor) {
-  return tensor.ndim() == 1 ? mx::astype(tensor, mx::float32) : tensor;
+  bool is_vector = tensor.ndim() == 1 && mx::issubdtype(tensor.dtype(), mx::floating);
+  return is_vector ? mx::astype(tensor, mx::float32) : tensor;
 }
 
 Checkpoint::Tensors read_tensors(const std::string& model_dir) {
@@ -67,6 +68,7 @@ Decoder load_decoder(const std::string& model_dir) {
   auto tensors = read_tensors(model_dir);
   auto dtype = activation_type(tensors);
   Checkpoint checkpoint(std::move(tensors), description.quantization, model_dir);
+  checkpoint.expect_packed();
   return Decoder(std::move(checkpoint), description.decoder, dtype);
 }
 

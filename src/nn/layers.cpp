@@ -29,7 +29,9 @@ mx::Shape stored_shape(
 
 Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in)
     : weight(checkpoint.take(
-          scope + ".weight", stored_shape(checkpoint, scope, out, in))) {
+          scope + ".weight",
+          stored_shape(checkpoint, scope, out, in),
+          is_quantized(checkpoint, scope) ? mx::unsignedinteger : mx::floating)) {
   if (!is_quantized(checkpoint, scope)) return;
   quantization = checkpoint.quantization(scope);
   mx::Shape groups = {out, in / quantization.group_size};

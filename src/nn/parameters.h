@@ -40,13 +40,20 @@ class Checkpoint {
 
   bool contains(const std::string& name) const { return tensors_.contains(name); }
 
-  /// Removes and returns tensor `name`. Throws std::invalid_argument if there is none
-  /// or if it has another shape.
-  mx::array take(const std::string& name, const mx::Shape& shape);
+  /// Removes and returns tensor `name`. Throws std::invalid_argument if there is none,
+  /// or if it has another shape or kind of number.
+  mx::array take(
+      const std::string& name,
+      const mx::Shape& shape,
+      mx::Dtype::Category kind = mx::floating);
 
   /// The packing of module `scope`: its own entry of config.json, else the model's.
   /// Throws std::invalid_argument if config.json says nothing about it.
   Quantization quantization(const std::string& scope) const;
+
+  /// Throws std::invalid_argument if config.json calls a module packed, or the whole
+  /// model, whose weights are not. Before the first `take`.
+  void expect_packed() const;
 
   /// Throws std::invalid_argument naming a tensor that nobody took.
   void expect_empty() const;

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 
 namespace pupil {
 
@@ -33,20 +34,35 @@ std::string name_of(int step) {
 
 using Tensors = std::unordered_map<std::string, mx::array>;
 
-void add_all(
-    Tensors& tensors,
-    const std::string& prefix,
-    const std::vector<std::string>& paths,
-    const std::vector<mx::array>& arrays) {
-  for (size_t i = 0; i < paths.size(); ++i) {
-    tensors.emplace(prefix + paths[i], mx::contiguous(arrays[i]));
-  }
-}
+/// Arrays of one kind, in the order of the learner's paths.
+struct NamedArrays {
+  const char* prefix;
+  const std::vector<mx::array>& arrays;
+};
 
-// MLX writes, and the strict header check proves that everything arrived.
-void write_tensors(const fs::path& path, const Tensors& tensors) {
-  mx::save_safetensors(path.string(), tensors, {{"format", "mlx"}});
-  read_safetensors_header(path.string());
+// All are float32: adapters and moments. Our own writer, as MLX's does not say why a
+// write failed.
+void write_tensors(
+    const fs::path& path,
+    const std::vector<std::string>& names,
+    std::initializer_list<NamedArrays> kinds) {
+  std::vector<SafetensorsWriter::Tensor> specs;
+  std::vector<mx::array> values;
+  for (const auto& kind : kinds) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      values.push_back(mx::contiguous(mx::astype(kind.arrays[i], mx::float32)));
+      const auto& value = values.back();
+      specs.push_back(
+          {kind.prefix + names[i],
+           "F32",
+           {value.shape().begin(), value.shape().end()},
+           value.nbytes()});
+    }
+  }
+  mx::eval(values);
+  SafetensorsWriter file(path.string(), specs, {{"format", "mlx"}});
+  for (const auto& value : values) file.append(value.data<char>(), value.nbytes());
+  file.finish();
 }
 
 void write_manifest(const fs::path& folder) {
@@ -130,7 +146,6 @@ bool is_stale(const std::string& name) {
   return pid <= 0 || pid == ::getpid() || ::kill(pid, 0) != 0;
 }
 
-// MLX's own message does not say that the disk is full.
 std::string free_space(const fs::path& folder) {
   std::error_code error;
   auto space = fs::space(folder, error);
@@ -157,12 +172,12 @@ void CheckpointStore::save(
   const auto& optimizer = learner.optimizer();
   try {
     fs::create_directories(temporary);
-    Tensors adapters, moments;
-    add_all(adapters, "", learner.paths(), learner.params());
-    add_all(moments, "m.", learner.paths(), optimizer.first_moments());
-    add_all(moments, "v.", learner.paths(), optimizer.second_moments());
-    write_tensors(temporary / "adapters.safetensors", adapters);
-    write_tensors(temporary / "optimizer.safetensors", moments);
+    const auto& paths = learner.paths();
+    write_tensors(temporary / "adapters.safetensors", paths, {{"", learner.params()}});
+    write_tensors(
+        temporary / "optimizer.safetensors",
+        paths,
+        {{"m.", optimizer.first_moments()}, {"v.", optimizer.second_moments()}});
     write_file_atomically(temporary / "adapter_config.json", adapter_config_);
     nlohmann::ordered_json state = {
         {"version", 1},
@@ -178,7 +193,7 @@ void CheckpointStore::save(
     fs::remove_all(temporary, ignored);
     throw std::runtime_error(
         "[checkpoint] " + target.string() + " was not written: " + error.what() +
-        free_space(folder_));
+        free_space(folder_) + "; what was saved before stands, go on with --resume");
   }
   auto folders = newest_first();
   for (size_t i = keep; i < folders.size(); ++i) fs::remove_all(folders[i]);

@@ -61,6 +61,17 @@ std::vector<std::string> metric_names(const std::vector<std::string>& rewards) {
   return names;
 }
 
+// Of the sample whose reward is the median, so that the report shows what is usual.
+std::string typical_answer(const RolloutGroup& group) {
+  if (group.rollouts.empty()) return "";
+  std::vector<const Rollout*> sorted;
+  for (const auto& rollout : group.rollouts) sorted.push_back(&rollout);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+    return a->reward < b->reward;  // no reward is less than any
+  });
+  return sorted[sorted.size() / 2]->completion.text;
+}
+
 void add_group(
     Evaluation& evaluation,
     const RolloutGroup& group,
@@ -69,8 +80,7 @@ void add_group(
   for (size_t m = 0; m < values.size(); ++m) evaluation.values[m].push_back(values[m]);
   evaluation.task_ids.push_back(group.task.id);
   evaluation.prompts.push_back(group.task.prompt);
-  evaluation.answers.push_back(
-      group.rollouts.empty() ? "" : group.rollouts[0].completion.text);
+  evaluation.answers.push_back(typical_answer(group));
 }
 
 }  // namespace

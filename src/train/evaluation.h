@@ -18,7 +18,8 @@ namespace pupil {
 struct Evaluation {
   std::vector<std::string> metrics;
   std::vector<std::vector<std::optional<double>>> values;  // [metrics][tasks]
-  std::vector<std::string> task_ids, prompts, answers;  // [tasks], the first sample's
+  std::vector<std::string> task_ids, prompts;              // [tasks]
+  std::vector<std::string> answers;  // [tasks], one of median reward
 };
 
 /// Samples `plan.num_generations` answers to each group's prompt and scores them. The

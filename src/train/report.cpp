@@ -129,8 +129,8 @@ std::string report_text(const Json& report) {
     return title + "\n" + indented(example[key].get<std::string>());
   };
   text += "\nThe task that gained most: " + example["task"].get<std::string>() + "\n";
-  return text + part("prompt", "prompt") + part("before", "before") +
-         part("after", "after");
+  return text + part("prompt", "prompt") + part("before (a median answer)", "before") +
+         part("after (a median answer)", "after");
 }
 
 std::string report_markdown(const Json& report) {
@@ -141,8 +141,8 @@ std::string report_markdown(const Json& report) {
   auto part = [&](const char* key) { return fenced(example[key].get<std::string>()); };
   text +=
       "\n## The task that gained most: " + example["task"].get<std::string>() + "\n\n";
-  return text + part("prompt") + "\nBefore:\n\n" + part("before") + "\nAfter:\n\n" +
-         part("after");
+  return text + part("prompt") + "\nBefore, a median answer:\n\n" + part("before") +
+         "\nAfter, a median answer:\n\n" + part("after");
 }
 
 }  // namespace pupil

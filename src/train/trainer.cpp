@@ -12,8 +12,6 @@ namespace pupil {
 
 namespace {
 
-constexpr int kMaxFailedSaves = 3;
-
 void set_advantages(std::vector<RolloutGroup>& groups, ScaleRewards scale) {
   std::vector<GroupRewards> rewards;
   for (const auto& group : groups) {
@@ -71,6 +69,7 @@ void Trainer::resume() {
   step_ = saved_step_ = state->step;
   num_tokens_ = state->trainer.at("num_tokens").get<int64_t>();
   seconds_ = state->trainer.at("seconds").get<double>();
+  evaluated_step_ = state->trainer.value("evaluated_step", step_);
   run_.print("resumed at step " + std::to_string(step_));
 }
 
@@ -86,20 +85,22 @@ void Trainer::run() {
 }
 
 // What is finished is not lost with what failed. Within a round there is nothing to go
-// on from: its samples are gone.
+// on from: its samples are gone. What failed is told; that this failed too goes to
+// log.txt.
 void Trainer::keep() {
   if (saved_step_ == step_ || step_ % config_.train.num_iterations != 0) return;
   try {
     save();
     run_.print("saved step " + std::to_string(step_));
   } catch (const std::exception& error) {
-    run_.warn(error.what());
+    run_.log(error.what());
   }
 }
 
 void Trainer::train() {
   const auto& train = config_.train;
   while (step_ < train.max_steps) {
+    evaluate_if_due();  // the one that a resumed run was stopped in
     auto record = sample_round();
     set_advantages(record.groups, scale_);
     auto batches = pack(record.groups, config_.batch);
@@ -158,6 +159,7 @@ void Trainer::forward_backward(
     StepRecord& record, std::vector<Microbatch>& batches, bool first) {
   auto totals = totals_of(record.groups, config_.batch);
   size_t rows = 0;
+  if (batches.empty()) return;
   for (const auto& batch : batches) rows += batch.rows.size();
   Progress progress("training", "completions", static_cast<int64_t>(rows));
   for (auto& batch : batches) {
@@ -200,27 +202,31 @@ void Trainer::report(const StepRecord& record, bool first) {
   double eta_s = seconds_here_ / steps_here_ * (max_steps - step_);
   bool due = step_ % config_.logging.logging_steps == 0 || step_ == max_steps;
   if (due) run_.print(step_line(record, max_steps, eta_s));
-  int eval_steps = config_.train.eval_steps;
-  bool evaluate = eval_steps > 0 && step_ % eval_steps == 0 && step_ < max_steps;
-  if (evaluate && hooks_.evaluate) hooks_.evaluate(step_);
+  evaluate_if_due();
+}
+
+// Not after the last step: the report's evaluation follows.
+void Trainer::evaluate_if_due() {
+  int every = config_.train.eval_steps;
+  bool due = every > 0 && step_ > 0 && step_ % every == 0;
+  if (!due || step_ == evaluated_step_ || step_ >= config_.train.max_steps) return;
+  if (hooks_.evaluate) hooks_.evaluate(step_);
+  evaluated_step_ = step_;
 }
 
 void Trainer::save_if_due() {
   int every = config_.train.save_steps;
-  if (step_ / every == saved_step_ / every) return;
-  try {
-    save();
-    num_failed_saves_ = 0;
-  } catch (const std::exception& error) {
-    if (++num_failed_saves_ >= kMaxFailedSaves) throw;
-    run_.warn(error.what());
-  }
+  if (step_ / every != saved_step_ / every) save();
 }
 
+// Tried once a step: a run that cannot save ends, as training on would only lose more.
 void Trainer::save() {
-  nlohmann::json state = {{"num_tokens", num_tokens_}, {"seconds", seconds_}};
-  run_.save(learner_, step_, state, config_.train.save_total_limit);
   saved_step_ = step_;
+  nlohmann::json state = {
+      {"num_tokens", num_tokens_},
+      {"seconds", seconds_},
+      {"evaluated_step", evaluated_step_}};
+  run_.save(learner_, step_, state, config_.train.save_total_limit);
 }
 
 void Trainer::stop_if_asked() {

@@ -46,9 +46,9 @@ class Trainer {
 
   /// Runs the loop; saves at its end, and what is finished when something fails. Throws
   /// what the stages throw; Stopped, with everything saved, when `stop_requested` says
-  /// so; std::runtime_error if a loss or gradient is not finite
-  /// or sampler and trainer disagree by more than `max_logp_difference`: then the
-  /// weights are those of the step before.
+  /// so; std::runtime_error if a checkpoint cannot be written, or if a loss or gradient
+  /// is not finite or sampler and trainer disagree by more than `max_logp_difference`:
+  /// then the weights are those of the step before.
   void run();
 
   int step() const { return step_; }
@@ -63,6 +63,7 @@ class Trainer {
       StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void check_agreement(const PolicyMetrics& metrics);
   void report(const StepRecord& record, bool first);
+  void evaluate_if_due();
   void save_if_due();
   void save();
   void stop_if_asked();
@@ -75,8 +76,8 @@ class Trainer {
   TrainerHooks hooks_;
   ScaleRewards scale_;
   int step_ = 0;        // optimizer steps done
-  int saved_step_ = 0;  // the newest checkpoint's
-  int num_failed_saves_ = 0;
+  int saved_step_ = 0;  // the newest checkpoint's, or of the try that failed
+  int evaluated_step_ = 0;
   int64_t num_tokens_ = 0;
   double seconds_ = 0;  // of all steps, those before a resume included
   int steps_here_ = 0;  // since this process began

@@ -265,7 +265,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{
             "decode_negative",
             "{\"ids\":[-1]}",
-            "[tokenize] line 2: expected token ids from 0"},
+            "[tokenize] line 2: expected token ids from 0 to 47, got -1"},
+        BadText{
+            "decode_outside",
+            "{\"ids\":[48]}",
+            "[tokenize] line 2: expected token ids from 0 to 47, got 48"},
         BadText{
             "logprobs_outside",
             "{\"input_ids\":[48]}",

@@ -56,6 +56,10 @@ void overlap_two_tensors(const TinyWorld& world) {
       "model/model.safetensors", "\"data_offsets\":[0,", "\"data_offsets\":[4,");
 }
 
+void call_floats_integers(const TinyWorld& world) {
+  world.replace("model/model.safetensors", "\"F32\"", "\"I32\"");
+}
+
 class BadModels : public ::testing::TestWithParam<BadModel> {};
 
 TEST_P(BadModels, AreOneLineAndExitCodeOne) {
@@ -82,6 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadModel{"huge_header", claim_a_huge_header, "model.safetensors"},
         BadModel{"spoilt_header", spoil_the_header, "model.safetensors"},
         BadModel{"overlap", overlap_two_tensors, "model.safetensors"},
+        BadModel{"whole_numbers", call_floats_integers, "holds int32", false},
         BadModel{"empty_weights", put("model.safetensors", ""), "model.safetensors"},
         BadModel{
             "no_weights",
@@ -175,6 +180,12 @@ INSTANTIATE_TEST_SUITE_P(
             lie("\"head_dim\"",
                 "\"rope_scaling\": {\"rope_type\": \"odd\"}, \"head_dim\""),
             "odd"},
+        BadModel{
+            "packed",
+            lie("\"head_dim\"",
+                "\"quantization\": {\"group_size\": 32, \"bits\": 4}, \"head_dim\""),
+            "no weight has scales",
+            false},
         BadModel{"rope_theta", lie("10000.0", "-1"), "rope_theta"},
         BadModel{"epsilon", lie("1e-5", "\"small\""), "rms_norm_eps"},
         BadModel{

@@ -108,18 +108,14 @@ TEST_F(SmallDisk, WhenReadOnlyIsNamed) {
   }
 }
 
-// A checkpoint that cannot be written is a warning at first, then ends the run; the
-// last good one stands and the run goes on from it once there is room.
+// A checkpoint that cannot be written ends the run with one line; the last good one
+// stands and the run goes on from it once there is room.
 TEST_F(SmallDisk, WhenFullDuringTrainingKeepsTheLastCheckpoint) {
   ASSERT_EQ(world_.run("train -c config.yaml --logging.run_dir=disk/run").exit_code, 0);
   auto weights = world_.read("disk/run/adapters/adapters.safetensors");
   fill_up_to(8);
   auto full = world_.run("train --resume disk/run --train.max_steps=40");
-  EXPECT_EQ(full.exit_code, 1) << full.errors;
-  EXPECT_TRUE(has(full.errors, "No space left on device"));
-  std::istringstream lines(full.errors);
-  for (std::string line; std::getline(lines, line);)
-    EXPECT_TRUE(line.starts_with("pupil: ")) << line;
+  EXPECT_TRUE(failed(full, 1, "No space left on device"));
   EXPECT_EQ(world_.read("disk/run/adapters/adapters.safetensors"), weights);
 
   fs::remove(world_.at("disk/filler"));

@@ -147,7 +147,7 @@ TEST_F(Adapters, TensorsThatDoNotFitAreNamed) {
           "'" + name + "'"));
   EXPECT_TRUE(
       has(change([&](auto& t) { t.at(name) = mx::astype(t.at(name), mx::int32); }),
-          "holds integers"));
+          "holds int32, expected floating point"));
   auto text = testing::read_text(dir() + "/adapters.safetensors");
   testing::write_text(dir() + "/adapters.safetensors", text.substr(0, text.size() - 4));
   EXPECT_NE(error(), "accepted");

@@ -50,6 +50,27 @@ TEST(Decoder, RefusesMissingMisshapenAndLeftoverTensors) {
   expect_error(misshapen, "'model.norm.weight' has shape (31)");
 }
 
+TEST(Checkpoint, RefusesDenseWeightsThatAreSaidToBePacked) {
+  auto complaint = [](Checkpoint::Tensors tensors,
+                      std::map<std::string, Quantization> packings) -> std::string {
+    try {
+      Checkpoint(std::move(tensors), std::move(packings), "m").expect_packed();
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  auto ones = mx::ones({1});
+  Checkpoint::Tensors dense = {{"a.weight", ones}};
+  Checkpoint::Tensors mixed = {
+      {"a.weight", ones}, {"b.weight", ones}, {"b.scales", ones}};
+  EXPECT_EQ(complaint(dense, {}), "");
+  EXPECT_NE(complaint(dense, {{"", {64, 4}}}).find("no weight has scales"), -1ul);
+  EXPECT_EQ(complaint(mixed, {{"", {64, 4}}}), "");  // a module may stay dense
+  EXPECT_EQ(complaint(mixed, {{"", {64, 4}}, {"b", {32, 8}}}), "");
+  EXPECT_NE(complaint(mixed, {{"", {64, 4}}, {"a", {32, 8}}}).find("'a'"), -1ul);
+}
+
 TEST(Decoder, PrefillEqualsWholeSequences) {
   auto model = tiny_decoder();
   std::vector<std::vector<int>> prompts = {{1, 2, 3}, {7}, {4, 5, 6, 7, 8, 9, 10}};

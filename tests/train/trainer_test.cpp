@@ -161,6 +161,23 @@ TEST(Trainer, WhatFailsBetweenStepsLosesNoFinishedStep) {
   }
 }
 
+// A run stopped in an evaluation makes it when it goes on, and no other one twice.
+TEST(Trainer, AnEvaluationThatWasCutOffIsMadeAgain) {
+  auto config = toy_config(7);
+  config.eval_steps = 2;
+  TempDir dir;
+  std::vector<int> evaluated;
+  ToyRun cut(config), resumed(config);
+  cut.hooks.evaluate = [&](int step) {
+    if (step == 4) throw Stopped("asked to");
+    evaluated.push_back(step);
+  };
+  EXPECT_THROW(cut.run(dir.path()), Stopped);
+  resumed.hooks.evaluate = [&](int step) { evaluated.push_back(step); };
+  resumed.run(dir.path(), true);
+  EXPECT_EQ(evaluated, (std::vector<int>{2, 4, 6}));
+}
+
 TEST(Trainer, AMissingAnswerIsCountedAndChangesNothingElse) {
   TempDir dir, without_dir;
   ToyRun run(toy_config(1)), without(toy_config(1));
