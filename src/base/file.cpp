@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 namespace pupil {
@@ -87,6 +88,14 @@ std::string read_file(const fs::path& path, uint64_t max_bytes) {
     throw std::invalid_argument("[file] " + path.string() + ": cannot read");
   }
   return bytes;
+}
+
+std::string read_available(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text
+      << in.rdbuf();  // keeps errors to itself; an iterator over the buffer throws them
+  return text.str();
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {

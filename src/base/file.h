@@ -13,6 +13,10 @@ namespace pupil {
 /// larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = 1u << 28);
 
+/// As much of a file as can be read, or nothing; throws for no trouble with the file.
+/// For what may vanish or fail under the reader, as everything in /proc does.
+std::string read_available(const std::filesystem::path& path);
+
 /// Replaces `path` by `content`: written beside it, synced, renamed over it, and the
 /// folder synced. On failure the old file stands, the temporary one is gone, and
 /// std::runtime_error says why ("no space left on device", ...).

@@ -17,6 +17,8 @@
 #include <sstream>
 #include <thread>
 #include <vector>
+
+#include "base/file.h"
 #else
 #include <libproc.h>
 #include <sys/resource.h>
@@ -34,9 +36,21 @@ namespace {
 
 constexpr std::chrono::milliseconds kEmptying(2000);
 
+// Short or empty where the process ends while it is looked at.
 std::string read_proc(pid_t pid, const char* name) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/" + name);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return read_available("/proc/" + std::to_string(pid) + "/" + name);
+}
+
+/// The entries of a folder that are numbers, as far as it can be read.
+std::vector<pid_t> numbers_in(const std::string& folder) {
+  std::vector<pid_t> numbers;
+  std::error_code gone;
+  std::filesystem::directory_iterator entry(folder, gone), end;
+  for (; !gone && entry != end; entry.increment(gone)) {
+    const auto number = std::atoi(entry->path().filename().c_str());
+    if (number > 0) numbers.push_back(static_cast<pid_t>(number));
+  }
+  return numbers;
 }
 
 /// The fields of /proc/PID/stat after the command's name: [0] is the state.
@@ -69,10 +83,9 @@ void add(pid_t pid, const std::vector<long long>& fields, TreeUsage& usage) {
 
 std::vector<pid_t> children_of(pid_t pid) {
   std::vector<pid_t> children;
-  std::error_code gone;
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
-  for (const auto& task : std::filesystem::directory_iterator(tasks, gone)) {
-    std::ifstream list(task.path() / "children");
+  for (const pid_t task : numbers_in(tasks)) {
+    std::ifstream list(tasks + "/" + std::to_string(task) + "/children");
     for (pid_t child; list >> child;) children.push_back(child);
   }
   return children;
@@ -86,10 +99,8 @@ void add_descendants(pid_t root, TreeUsage& usage) {
 /// The processes of a session, dead ones too that nobody has reaped yet.
 std::vector<pid_t> processes_of(pid_t session) {
   std::vector<pid_t> processes;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const auto pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
-    if (pid > 0 && ::getsid(pid) == session) processes.push_back(pid);
+  for (const pid_t pid : numbers_in("/proc")) {
+    if (::getsid(pid) == session) processes.push_back(pid);
   }
   return processes;
 }
@@ -113,11 +124,9 @@ void wait_for_session(pid_t session) {
 
 int num_user_tasks() {
   int tasks = 0;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const auto pid = static_cast<pid_t>(std::atoi(entry.path().filename().c_str()));
+  for (const pid_t pid : numbers_in("/proc")) {
     struct stat info {};
-    if (pid <= 0 || ::stat(entry.path().c_str(), &info) != 0) continue;
+    if (::stat(("/proc/" + std::to_string(pid)).c_str(), &info) != 0) continue;
     if (info.st_uid != ::geteuid()) continue;
     const auto fields = stat_fields(pid);
     tasks += fields.size() > 17 ? static_cast<int>(fields[17]) : 1;

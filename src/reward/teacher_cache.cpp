@@ -3,9 +3,11 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 #include "base/sha256.h"
 
@@ -79,6 +81,18 @@ struct TeacherCache::State {
         (db ? sqlite3_errmsg(db) : "out of memory") + "; " + fix);
   }
 
+  // Turning the file's mode waits for nobody by itself when two handles do it at once.
+  void enter_wal() {
+    constexpr auto kPatience = std::chrono::seconds(20);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const char* sql = "pragma journal_mode = wal";
+    while (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
+      const bool busy = (sqlite3_errcode(db) & 0xff) == SQLITE_BUSY;
+      if (!busy || std::chrono::steady_clock::now() > deadline) fail("use");
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
   void run(const char* sql) {
     if (sqlite3_exec(db, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail("use");
   }
@@ -123,7 +137,7 @@ void TeacherCache::State::check_owner() {
 // A file without tables becomes a cache; any other must be one already.
 void TeacherCache::State::adopt() {
   check_owner();
-  run("pragma journal_mode = wal");
+  enter_wal();
   run("pragma synchronous = normal");
   run("begin immediate");  // another process may do the same just now
   check_owner();

@@ -114,4 +114,12 @@ TEST_F(FileTest, ALockKeepsOthersOutAndEndsWithItsProcess) {
   EXPECT_NO_THROW(FileLock{path});
 }
 
+// A file that opens and cannot be read, as that of a process which has just ended.
+TEST_F(FileTest, WhatCannotBeReadIsEmptyWhereThatIsAllowed) {
+  write_file_atomically(dir_ / "there", "text");
+  EXPECT_EQ(read_available(dir_ / "there"), "text");
+  EXPECT_EQ(read_available(dir_ / "gone"), "");
+  EXPECT_EQ(read_available(dir_), "");  // a folder: opens, and reads fail
+}
+
 }  // namespace pupil

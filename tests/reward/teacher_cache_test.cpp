@@ -6,10 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "support/teacher_world.h"
 
@@ -129,6 +131,42 @@ TEST(TeacherCache, APageThatRottedIsAnErrorNotAnAnswer) {
   file << std::string(std::filesystem::file_size(path) - 4096, '\xa5');
   file.close();
   EXPECT_NE(error_of(path), "");
+}
+
+// Another handle is about to write to the new file while this one turns its mode:
+// sqlite's own waiting does not cover that.
+TEST(TeacherCache, ANewFileThatAnotherTakesIsWaitedFor) {
+  TemporaryFolder folder;
+  std::string path = folder / "cache.sqlite";
+  sqlite3* writer = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &writer), SQLITE_OK);
+  auto run = [&](const char* sql) {
+    return sqlite3_exec(writer, sql, nullptr, nullptr, nullptr);
+  };
+  ASSERT_EQ(run("begin immediate"), SQLITE_OK);
+  std::thread later([&] {
+    usleep(200'000);
+    EXPECT_EQ(run("commit"), SQLITE_OK);
+  });
+  EXPECT_EQ(error_of(path), "");
+  later.join();
+  sqlite3_close(writer);
+}
+
+// All of them find no file, and each makes it.
+TEST(TeacherCache, ManyHandlesOpenANewFileAtOnce) {
+  constexpr int kRounds = 30, kHandles = 8;
+  for (int round = 0; round < kRounds; ++round) {
+    TemporaryFolder folder;
+    std::string path = folder / "cache.sqlite";
+    std::atomic<int> failed = 0;
+    std::vector<std::thread> threads;
+    for (int who = 0; who < kHandles; ++who) {
+      threads.emplace_back([&] { failed += !error_of(path).empty(); });
+    }
+    for (auto& thread : threads) thread.join();
+    ASSERT_EQ(failed, 0) << "round " << round;
+  }
 }
 
 TEST(TeacherCache, ManyThreadsAndHandlesShareAFile) {
