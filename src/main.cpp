@@ -37,6 +37,7 @@ void add_commands(CLI::App& app) {
   pupil::add_logprobs(app);
   pupil::add_tokenize(app);
   pupil::add_convert(app);
+  pupil::add_bench(app);
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {

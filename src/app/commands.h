@@ -8,6 +8,7 @@
 namespace pupil {
 
 // Each line here has one in main.cpp.
+void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_init(CLI::App& app);

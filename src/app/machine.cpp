@@ -1,14 +1,20 @@
 #include "app/machine.h"
 
 #include <dlfcn.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <thread>
 
 #include "mlx/version.h"
 #include "ops/cpu/cpu_features.h"
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
 #ifdef __linux__
 #include <sched.h>
 #if defined(__aarch64__)
@@ -89,6 +95,34 @@ std::optional<uint64_t> available_memory_bytes() {
     std::getline(file, unit);
   }
   return std::nullopt;
+}
+
+uint64_t peak_memory_bytes() {
+  std::ifstream file("/proc/self/status");
+  std::string name, rest;
+  while (file >> name) {
+    uint64_t kilobytes = 0;
+    if (name == "VmHWM:" && file >> kilobytes) return kilobytes << 10;
+    std::getline(file, rest);
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss);  // bytes on macOS
+}
+
+void reset_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << "5";
+}
+
+std::string own_executable() {
+#ifdef __APPLE__
+  char path[4096];
+  uint32_t size = sizeof path;
+  if (_NSGetExecutablePath(path, &size) == 0) return path;
+  throw std::runtime_error("[machine] this program's path is too long");
+#else
+  return std::filesystem::read_symlink("/proc/self/exe").string();
+#endif
 }
 
 std::string gigabytes_text(uint64_t bytes) {

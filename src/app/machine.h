@@ -23,6 +23,14 @@ int num_cores();
 uint64_t total_memory_bytes();
 std::optional<uint64_t> available_memory_bytes();
 
+/// The most memory that this process had since `reset_peak_memory`, in bytes; since its
+/// start where the system cannot reset that.
+uint64_t peak_memory_bytes();
+void reset_peak_memory();
+
+/// The file of this program.
+std::string own_executable();
+
 /// "1.5 GB", of 10^9 bytes.
 std::string gigabytes_text(uint64_t bytes);
 

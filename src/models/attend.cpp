@@ -9,10 +9,6 @@ namespace pupil {
 
 namespace {
 
-float attention_scale(const Decoder& model) {
-  return 1.0f / std::sqrt(static_cast<float>(model.config.head_dim));
-}
-
 // [B * T, H, E] -> [B, H, T, E]
 mx::array split_rows(const mx::array& x, int B, int T) {
   return mx::transpose(mx::reshape(x, {B, T, x.shape(1), x.shape(2)}), {0, 2, 1, 3});
@@ -34,6 +30,10 @@ mx::array int_array(const std::vector<int>& values) {
 }
 
 }  // namespace
+
+float attention_scale(const Decoder& model) {
+  return 1.0f / std::sqrt(static_cast<float>(model.config.head_dim));
+}
 
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {
   int B = tokens.shape(0), T = tokens.shape(1);

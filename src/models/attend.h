@@ -12,6 +12,9 @@ struct PrefixCache {
   std::vector<mx::array> k, v;
 };
 
+/// What scores are multiplied by: 1 / sqrt(E).
+float attention_scale(const Decoder& model);
+
 /// Hidden states of whole sequences of equal length. tokens [B, T] int32 -> [B, T, D].
 /// Right padding changes nothing at the tokens before it.
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens);

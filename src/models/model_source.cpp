@@ -31,7 +31,9 @@ void expect_layer(Shapes& shapes, const std::string& scope, const DecoderConfig&
   expect_linear(shapes, mlp + "down_proj", width, c.intermediate_size, c.mlp_bias);
 }
 
-Shapes expected_shapes(const DecoderConfig& config) {
+}  // namespace
+
+Shapes tensor_shapes(const DecoderConfig& config) {
   Shapes shapes;
   shapes["model.embed_tokens.weight"] = {config.vocab_size, config.hidden_size};
   shapes["model.norm.weight"] = {config.hidden_size};
@@ -43,6 +45,8 @@ Shapes expected_shapes(const DecoderConfig& config) {
   }
   return shapes;
 }
+
+namespace {
 
 std::string text_of(const mx::Shape& shape) {
   std::ostringstream text;
@@ -61,7 +65,7 @@ void check_tensors(
   auto fail = [&](const std::string& what) {
     throw std::invalid_argument("[convert] " + source + ": " + what);
   };
-  const auto shapes = expected_shapes(config);
+  const auto shapes = tensor_shapes(config);
   auto missing = shapes;
   for (const auto& tensor : tensors) {
     auto expected = shapes.find(tensor.name);

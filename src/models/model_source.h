@@ -33,6 +33,9 @@ struct ModelSource {
 ModelSource open_huggingface_source(const std::string& dir);
 ModelSource open_gguf_source(const std::string& path);
 
+/// The tensors of a model of this shape, before any packing, by name.
+std::map<std::string, mx::Shape> tensor_shapes(const DecoderConfig& config);
+
 /// Throws std::invalid_argument "[convert] SOURCE: ..." unless `tensors` are exactly
 /// those of a model of `config`, each with its shape.
 void check_tensors(

@@ -2,10 +2,6 @@
 
 namespace pupil {
 
-mx::array Lora::operator()(const mx::array& x) const {
-  return scale * mx::matmul(mx::matmul(mx::astype(x, mx::float32), a), b);
-}
-
 namespace {
 
 bool is_quantized(const Checkpoint& checkpoint, const std::string& scope) {
@@ -37,14 +33,29 @@ Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in
   mx::Shape groups = {out, in / quantization.group_size};
   scales = checkpoint.take(scope + ".scales", groups);
   quant_biases = checkpoint.take(scope + ".biases", groups);
+  auto ready = prepared(packed());
+  weight = ready.packed;
+  scales = ready.scales;
+  quant_biases = ready.biases;
+  tiled_out = ready.out;
 }
 
 QuantizedWeight Weight::packed() const {
-  return {weight, *scales, *quant_biases, quantization.group_size, quantization.bits};
+  return {
+      weight,
+      *scales,
+      *quant_biases,
+      quantization.group_size,
+      quantization.bits,
+      tiled_out != 0,
+      tiled_out};
 }
 
-mx::array Weight::operator()(const mx::array& x) const {
-  return scales ? quantized_linear(x, packed()) : linear(x, weight);
+mx::array Weight::operator()(
+    const mx::array& x, const std::optional<Lora>& lora) const {
+  if (!lora) return scales ? quantized_linear(x, packed()) : linear(x, weight);
+  LowRank term{lora->a, lora->b, lora->scale};
+  return scales ? quantized_linear(x, packed(), term) : linear(x, weight, term);
 }
 
 mx::array Weight::rows(const mx::array& ids, mx::Dtype dtype) const {
@@ -59,11 +70,8 @@ Linear::Linear(
 }
 
 mx::array Linear::operator()(const mx::array& x) const {
-  auto y = base(x);
-  if (bias) y = y + mx::astype(*bias, y.dtype());
-  // The adapter is float32; the layer keeps its input's type.
-  if (lora) y = y + mx::astype((*lora)(x), y.dtype());
-  return y;
+  auto y = base(x, lora);
+  return bias ? y + mx::astype(*bias, y.dtype()) : y;
 }
 
 }  // namespace pupil

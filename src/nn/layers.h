@@ -18,9 +18,6 @@ struct Lora {
   mx::array a;  // [in, rank] float32, uniform(-1/sqrt(in), 1/sqrt(in))
   mx::array b;  // [rank, out] float32, zeros: a fresh adapter changes nothing
   float scale;
-
-  /// x [..., in] -> [..., out] float32
-  mx::array operator()(const mx::array& x) const;
 };
 
 /// A weight matrix as the checkpoint holds it: dense, or packed with scales and biases.
@@ -29,14 +26,18 @@ struct Weight {
   std::optional<mx::array> scales;        // [out, in / group_size]; none: dense
   std::optional<mx::array> quant_biases;  // the same
   Quantization quantization{0, 0};
+  int tiled_out = 0;  // not 0: in the CPU kernels' tiles, for so many outputs
 
   /// Takes `scope`.weight and, if it is quantised, .scales and .biases.
   Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in);
 
-  /// x [..., in] -> x W^T [..., out], in x's type.
-  mx::array operator()(const mx::array& x) const;
+  /// x [..., in] -> x W^T [..., out], in x's type; with an adapter's term if there is
+  /// one.
+  mx::array operator()(const mx::array& x, const std::optional<Lora>& lora = {}) const;
   /// ids [...] int32 -> rows [..., in] in `dtype`.
   mx::array rows(const mx::array& ids, mx::Dtype dtype) const;
+  /// The packed weight of a quantised matrix.
+  QuantizedWeight packed() const;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -44,9 +45,6 @@ struct Weight {
     f("scales", self.scales);
     f("biases", self.quant_biases);
   }
-
- private:
-  QuantizedWeight packed() const;
 };
 
 struct Linear {

@@ -5,6 +5,7 @@
 
 #include "ops/cpu/arrays.h"
 #include "ops/cpu/linear_primitive.h"
+#include "ops/cpu/tile_weight.h"
 
 namespace pupil {
 namespace {
@@ -21,10 +22,11 @@ void check_width(const char* where, const mx::array& x, int expected) {
 }
 
 int inputs_of(const QuantizedWeight& w) {
-  return w.packed.shape(1) * 32 / w.bits;
+  return w.packed.shape(1) * 32 / w.bits;  // tiled or not
 }
 
 void check_weight(const QuantizedWeight& w) {
+  if (w.tiled) return;  // was checked before
   mx::Shape groups{w.packed.shape(0), inputs_of(w) / w.group_size};
   if (w.scales.shape() == groups && w.biases.shape() == groups &&
       w.scales.dtype() == w.biases.dtype())
@@ -34,12 +36,12 @@ void check_weight(const QuantizedWeight& w) {
       std::to_string(groups[0]) + " x " + std::to_string(groups[1]) + " of one type");
 }
 
+}  // namespace
+
 // What the kernels unpack; every group size that MLX has is a multiple of 32.
-bool has_kernel(const QuantizedWeight& w) {
+bool has_cpu_kernel(const QuantizedWeight& w) {
   return cpu::on_cpu() && (w.bits == 4 || w.bits == 8) && w.group_size % 32 == 0;
 }
-
-}  // namespace
 
 mx::array linear(const mx::array& x, const mx::array& weight) {
   check_width("linear", x, weight.shape(1));
@@ -47,17 +49,42 @@ mx::array linear(const mx::array& x, const mx::array& weight) {
   return mx::matmul(x, mx::transpose(mx::astype(weight, x.dtype())));
 }
 
+QuantizedWeight prepared(const QuantizedWeight& w) {
+  if (!has_cpu_kernel(w) || w.tiled) return w;
+  check_weight(w);
+  return cpu::tiled(w);
+}
+
 mx::array quantized_linear(const mx::array& x, const QuantizedWeight& w) {
   check_width("quantized_linear", x, inputs_of(w));
   check_weight(w);
-  if (has_kernel(w)) return cpu::quantized_product(x, w, true);
+  if (has_cpu_kernel(w)) return cpu::quantized_product(x, prepared(w), true);
   auto y =
       mx::quantized_matmul(x, w.packed, w.scales, w.biases, true, w.group_size, w.bits);
   return mx::astype(y, x.dtype());
 }
 
+mx::array low_rank_term(const mx::array& x, const LowRank& l) {
+  return l.scale * mx::matmul(mx::matmul(mx::astype(x, mx::float32), l.a), l.b);
+}
+
+mx::array linear(const mx::array& x, const mx::array& weight, const LowRank& l) {
+  check_width("linear", x, weight.shape(1));
+  if (cpu::on_cpu()) return cpu::dense_product(x, weight, l);
+  return linear(x, weight) + mx::astype(low_rank_term(x, l), x.dtype());
+}
+
+mx::array quantized_linear(
+    const mx::array& x, const QuantizedWeight& w, const LowRank& l) {
+  check_width("quantized_linear", x, inputs_of(w));
+  check_weight(w);
+  if (has_cpu_kernel(w)) return cpu::quantized_product(x, prepared(w), l);
+  return quantized_linear(x, w) + mx::astype(low_rank_term(x, l), x.dtype());
+}
+
 mx::array quantized_rows(
     const QuantizedWeight& table, const mx::array& ids, mx::Dtype dtype) {
+  if (table.tiled) return cpu::tiled_rows(table, ids, dtype);
   auto rows = mx::dequantize(
       mx::take(table.packed, ids, 0),
       mx::take(table.scales, ids, 0),

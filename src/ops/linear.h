@@ -19,10 +19,35 @@ struct QuantizedWeight {
   mx::array biases;  // [out, in / group_size]
   int group_size;
   int bits;
+  bool tiled = false;  // in the CPU kernels' layout, ops/cpu/tile_weight.h
+  int out = 0;         // of a tiled one, whose arrays are filled up
 };
+
+/// The weight as this device's kernels want it: what a model keeps. Evaluates its
+/// arrays.
+QuantizedWeight prepared(const QuantizedWeight& weight);
+
+/// Whether the CPU kernels unpack it: 4 or 8 bits, on a CPU.
+bool has_cpu_kernel(const QuantizedWeight& weight);
 
 /// x [..., in] -> [..., out] in x's type. Gradient to x only.
 mx::array quantized_linear(const mx::array& x, const QuantizedWeight& weight);
+
+/// What an adapter adds to a linear map: scale (x A) B, arXiv:2106.09685.
+struct LowRank {
+  mx::array a;  // [in, r] float32
+  mx::array b;  // [r, out] float32
+  float scale;
+};
+
+/// x W^T + scale (x A) B -> [..., out] in x's type, sums in float32. Gradients to x, A
+/// and B; of a dense W, none.
+mx::array linear(const mx::array& x, const mx::array& weight, const LowRank& low_rank);
+mx::array quantized_linear(
+    const mx::array& x, const QuantizedWeight& weight, const LowRank& low_rank);
+
+/// The definition of the low-rank term, in plain MLX ops. -> [..., out] float32
+mx::array low_rank_term(const mx::array& x, const LowRank& low_rank);
 
 /// Rows of a quantised table. ids [...] int32 -> [..., in] in `dtype`.
 mx::array quantized_rows(

@@ -1,11 +1,7 @@
 #include "ops/token_stats.h"
 
-#include <mlx/allocator.h>
-#include <mlx/backend/cpu/encoder.h>
-#include <mlx/primitives.h>
-
-#include <stdexcept>
-
+#include "ops/cpu/arrays.h"
+#include "ops/cpu/thread_pool.h"
 #include "ops/row_softmax.h"
 
 namespace pupil {
@@ -15,55 +11,48 @@ namespace {
 struct Rows {
   const float* logits;  // [num_rows, width]
   const int32_t* targets;
-  int num_rows, width;
+  int width;
   float inverse_temperature;
 };
 
-void run_rows(const Rows& in, float* logprobs, float* entropy, float* gradient) {
-  for (int row = 0; row < in.num_rows; ++row) {
-    const float* x = in.logits + static_cast<size_t>(row) * in.width;
-    auto sums = row_sums(x, in.width, in.inverse_temperature);
-    int target = in.targets[row];
-    bool known = target >= 0 && target < in.width;
-    float chosen = known ? x[target] * in.inverse_temperature : NAN;
-    logprobs[row] = chosen - sums.max - sums.log_sum;
-    entropy[row] = sums.log_sum - sums.mean_gap;
-    if (!gradient) continue;
-    float* g = gradient + static_cast<size_t>(row) * in.width;
-    row_negative_softmax(x, in.width, in.inverse_temperature, sums, g);
-    if (known) g[target] += in.inverse_temperature;
-  }
+void run_row(
+    const Rows& in, int row, float* logprobs, float* entropy, float* gradient) {
+  const float* x = in.logits + static_cast<size_t>(row) * in.width;
+  auto sums = row_sums(x, in.width, in.inverse_temperature);
+  int target = in.targets[row];
+  bool known = target >= 0 && target < in.width;
+  float chosen = known ? x[target] * in.inverse_temperature : NAN;
+  logprobs[row] = chosen - sums.max - sums.log_sum;
+  entropy[row] = sums.log_sum - sums.mean_gap;
+  if (!gradient) return;
+  float* g = gradient + static_cast<size_t>(row) * in.width;
+  row_negative_softmax(x, in.width, in.inverse_temperature, sums, g);
+  if (known) g[target] += in.inverse_temperature;
 }
 
-class TokenStatsOp : public mx::Primitive {
+class TokenStatsOp : public cpu::CpuPrimitive {
  public:
   TokenStatsOp(mx::Stream stream, float inverse_temperature)
-      : mx::Primitive(stream), inverse_temperature_(inverse_temperature) {}
+      : CpuPrimitive(stream), inverse_temperature_(inverse_temperature) {}
 
   const char* name() const override { return "TokenStats"; }
 
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    for (auto& out : outputs) out.set_data(mx::allocator::malloc(out.nbytes()));
-    const auto& logits = inputs[0];
-    Rows rows{
-        logits.data<float>(),
-        inputs[1].data<int32_t>(),
-        logits.shape(0),
-        logits.shape(1),
-        inverse_temperature_};
-    float* gradient = outputs.size() > 2 ? outputs[2].data<float>() : nullptr;
-    mx::cpu::get_command_encoder(stream()).dispatch(
-        [rows,
-         gradient,
-         logprobs = outputs[0].data<float>(),
-         entropy = outputs[1].data<float>()] {
-          run_rows(rows, logprobs, entropy, gradient);
-        });
-  }
-
-  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
-    throw std::logic_error("[token_stats] the CPU kernel was given to a GPU stream");
+    dispatch(inputs, outputs, [scale = inverse_temperature_](auto& in, auto& out) {
+      const auto& logits = in[0];
+      Rows rows{
+          logits.template data<float>(),
+          in[1].template data<int32_t>(),
+          logits.shape(1),
+          scale};
+      auto* logprobs = out[0].template data<float>();
+      auto* entropy = out[1].template data<float>();
+      auto* gradient = out.size() > 2 ? out[2].template data<float>() : nullptr;
+      cpu::parallel_for(logits.shape(0), [&](int row) {
+        run_row(rows, row, logprobs, entropy, gradient);
+      });
+    });
   }
 
   bool is_equivalent(const mx::Primitive& other) const override {

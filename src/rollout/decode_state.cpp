@@ -1,7 +1,7 @@
 #include "rollout/decode_state.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 namespace pupil {
 
@@ -19,8 +19,12 @@ DecodeState::DecodeState(
     const Decoder& model,
     const std::vector<std::vector<int>>& prompts,
     int n,
-    int capacity)
-    : model_(model), capacity_(capacity), logits_(0.0f) {
+    int capacity,
+    bool fused)
+    : model_(model),
+      blocks_(fused ? decode_blocks(model) : DecodeBlocks()),
+      capacity_(capacity),
+      logits_(0.0f) {
   std::vector<PrefixCache> caches;
   auto hidden = prefill(model, prompts, caches);
   logits_ = mx::repeat(model.head(hidden), n, 0);
@@ -60,25 +64,46 @@ mx::array DecodeState::attend(
   };
   append(tail_k_[layer], k);
   append(tail_v_[layer], v);
-  float scale = 1.0f / std::sqrt(static_cast<float>(model_.config.head_dim));
   auto out = decode_attention(
       mx::expand_dims(q, 2),
       prefixes_[layer],
       tail_k_[layer],
       tail_v_[layer],
       length_ + 1,
-      scale);
+      attention_scale(model_));
   return mx::squeeze(out, 2);
 }
 
-void DecodeState::feed(const mx::array& tokens) {
-  if (length_ == room_) grow();
-  auto hidden = model_(
+mx::array DecodeState::run_layers(const mx::array& tokens) {
+  return model_(
       tokens,
       int_array(positions_),
       [this](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
         return attend(layer, q, k, v);
       });
+}
+
+mx::array DecodeState::run_blocks(const mx::array& tokens) {
+  auto table = rope_table(int_array(positions_), model_.rope_periods);
+  auto x = model_.model.embed_tokens.rows(tokens, model_.dtype);  // [R, D]
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    cpu::BlockCache cache{
+        prefixes_[layer],
+        std::exchange(tail_k_[layer], mx::array(0.0f)),
+        std::exchange(tail_v_[layer], mx::array(0.0f)),
+        length_};
+    auto result =
+        cpu::decode_block(blocks_[layer], x, table, cache, attention_scale(model_));
+    x = result.x;
+    tail_k_[layer] = result.tail_k;
+    tail_v_[layer] = result.tail_v;
+  }
+  return model_.model.norm(x);
+}
+
+void DecodeState::feed(const mx::array& tokens) {
+  if (length_ == room_) grow();
+  auto hidden = blocks_.empty() ? run_layers(tokens) : run_blocks(tokens);
   logits_ = model_.head(hidden);
   ++length_;
   for (auto& position : positions_) ++position;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/attend.h"
+#include "models/decode_blocks.h"
 #include "ops/attention.h"
 
 namespace pupil {
@@ -16,12 +17,14 @@ namespace pupil {
 class DecodeState {
  public:
   /// `n` rows for each prompt. Runs the prompts; `capacity` bounds the tokens a row
-  /// adds.
+  /// adds. `fused`: a layer is one operation where the device can; the bits are the
+  /// same.
   DecodeState(
       const Decoder& model,
       const std::vector<std::vector<int>>& prompts,
       int n,
-      int capacity);
+      int capacity,
+      bool fused = true);
 
   /// Logits of each row's next token, [R, V]: after the prompt at first, then after
   /// `feed`.
@@ -40,8 +43,11 @@ class DecodeState {
   mx::array attend(
       int layer, const mx::array& q, const mx::array& k, const mx::array& v);
   void grow();
+  mx::array run_layers(const mx::array& tokens);
+  mx::array run_blocks(const mx::array& tokens);
 
   const Decoder& model_;
+  DecodeBlocks blocks_;  // empty: layers run operation by operation
   std::vector<std::vector<SharedPrefix>> prefixes_;  // [layers][prompts in the batch]
   std::vector<mx::array> tail_k_, tail_v_;           // [layers] of [R, K, room, E]
   std::vector<int> positions_;                       // [R] of the next token to feed

@@ -10,6 +10,7 @@
 #include "mlx/mlx.h"
 #include "mlx/primitives.h"
 #include "ops/cpu/kernel_table.h"
+#include "ops/cpu/operation_times.h"
 
 namespace pupil::cpu {
 
@@ -68,7 +69,20 @@ class CpuPrimitive : public mx::Primitive {
       std::vector<mx::array>& outputs,
       Body body) {
     for (auto& out : outputs) allocate(out);
-    auto task = [in = weak_copies(inputs), out = weak_copies(outputs), body]() mutable {
+    queue(inputs, outputs, std::move(body));
+  }
+
+  /// The same for outputs that have their memory.
+  template <class Body>
+  void queue(
+      const std::vector<mx::array>& inputs,
+      std::vector<mx::array>& outputs,
+      Body body) {
+    auto task = [in = weak_copies(inputs),
+                 out = weak_copies(outputs),
+                 body,
+                 label = name()]() mutable {
+      OperationTimer timer(label);
       body(in, out);
     };
     mx::cpu::get_command_encoder(stream()).dispatch(std::move(task));

@@ -72,17 +72,6 @@ Tiles tiles_for(const Attention& a, int64_t batches) {
   return t;
 }
 
-void run_forward(const Attention& a, int64_t batches) {
-  if (batches == 0 || a.queries == 0) return;
-  auto tiles = tiles_for(a, batches);
-  int64_t rows = tiles.batches * tiles.queries * (a.heads / a.kv_heads);
-  auto floats = static_cast<size_t>(attention_scratch(rows, a.width));
-  parallel_for(tiles.count(), [&](int i) {
-    auto scratch = std::make_unique_for_overwrite<float[]>(floats);
-    kernels().attention(a, tiles.at(i, batches, a.queries), scratch.get());
-  });
-}
-
 // Tiles over rows and key heads; the queries follow each other, adding to dk and dv.
 void run_backward(const Attention& a, const AttentionGradient& g, int64_t batches) {
   int64_t group = a.heads / a.kv_heads;
@@ -130,7 +119,7 @@ void forward(const Arrays& in, Arrays& out, float scale) {
   auto a = inputs.attention(in, scale);
   a.out = result.data();
   a.lse = out[1].data<float>();
-  run_forward(a, in[0].shape(0));
+  run_attention(a, in[0].shape(0));
   result.finish();
 }
 
@@ -269,7 +258,7 @@ class FusedDecode : public CpuPrimitive {
       a.width = in[0].shape(3);
       a.scale = scale;
       a.out = result.data() + row * row_size;
-      run_forward(a, rows[i]);
+      run_attention(a, rows[i]);
       row += rows[i];
     }
     result.finish();
@@ -277,6 +266,17 @@ class FusedDecode : public CpuPrimitive {
 };
 
 }  // namespace
+
+void run_attention(const Attention& a, int64_t batches) {
+  if (batches == 0 || a.queries == 0) return;
+  auto tiles = tiles_for(a, batches);
+  int64_t rows = tiles.batches * tiles.queries * (a.heads / a.kv_heads);
+  auto floats = static_cast<size_t>(attention_scratch(rows, a.width));
+  parallel_for(tiles.count(), [&](int i) {
+    auto scratch = std::make_unique_for_overwrite<float[]>(floats);
+    kernels().attention(a, tiles.at(i, batches, a.queries), scratch.get());
+  });
+}
 
 mx::array fused_attention(
     const mx::array& q,

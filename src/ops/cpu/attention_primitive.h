@@ -5,6 +5,7 @@
 
 #include "ops/attention.h"
 #include "ops/cpu/arrays.h"
+#include "ops/cpu/attention_types.h"
 
 namespace pupil::cpu {
 
@@ -17,6 +18,9 @@ mx::array fused_attention(
     const mx::array& k,
     const mx::array& v,
     float scale);
+
+/// The attention of `batches` rows, on all threads.
+void run_attention(const Attention& attention, int64_t batches);
 
 mx::array fused_decode(
     const mx::array& q,

@@ -1,6 +1,7 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
@@ -59,6 +60,24 @@ void multiply(const Gemm& g) {
     int64_t m = i % tiling.down * tiling.rows, n = i / tiling.down * tiling.columns;
     tile(g, {m, std::min(m + tiling.rows, g.m), n, std::min(n + tiling.columns, g.n)});
   });
+}
+
+void multiply(const Gemm& g, const LowRankTerm& t) {
+  multiply(g);
+  if (t.rank == 0 || g.m == 0 || g.n == 0) return;
+  auto inner = std::make_unique_for_overwrite<float[]>(g.m * t.rank);
+  multiply({g.a, g.a_stride, t.down, inner.get(), t.rank, g.m, t.rank, g.k, false});
+  for (int64_t i = 0; i < g.m * t.rank; ++i) inner[i] *= t.scale;
+  multiply({inner.get(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
+}
+
+MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed) {
+  MatrixB b{};
+  b.data = data;
+  b.format = Format::f32;
+  b.transposed = transposed;
+  b.row_stride = row_stride;
+  return b;
 }
 
 }  // namespace pupil::cpu

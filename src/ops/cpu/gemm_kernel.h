@@ -5,7 +5,7 @@
 #pragma once
 
 #include "ops/cpu/kernel_table.h"
-#include "ops/cpu/pack.h"
+#include "ops/cpu/pack_codes.h"
 
 namespace pupil::cpu {
 namespace {
@@ -104,7 +104,6 @@ template <class V, int kVecs, int kRows>
 void multiply_tile(const Gemm& g, const Tile& t) {
   constexpr int64_t kWidth = kVecs * V::kLanes;
   constexpr int64_t kDepth = V::kPanelFloats / kWidth / 32 * 32;
-  static_assert(kDepth <= 32 * kMaxUnits);
   alignas(64) float panel[kDepth * kWidth];
   PackFn pack = packer_for<V>(g.b);
   for (int64_t n = t.n0; n < t.n1; n += kWidth) {

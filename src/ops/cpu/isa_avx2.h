@@ -62,17 +62,23 @@ struct Isa {
     return _mm256_cvtepi32_ps(
         _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask)));
   }
-  // Codes of kLanes consecutive columns; `column` is a multiple of kLanes.
-  static Vec codes4(const uint32_t* row, int64_t column) {
-    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-    __m256i word = _mm256_set1_epi32(static_cast<int>(row[column / 8]));
-    __m256i q =
-        _mm256_and_si256(_mm256_srlv_epi32(word, shifts), _mm256_set1_epi32(15));
-    return _mm256_cvtepi32_ps(q);
+  // Code `j` of each lane's word, as float.
+  template <int kBits>
+  static Vec code(IVec words, int j) {
+    return field(words, kBits * j, (1 << kBits) - 1);
   }
-  static Vec codes8(const uint32_t* row, int64_t column) {
-    auto* bytes = reinterpret_cast<const __m128i*>(row + column / 4);
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes)));
+  // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
+  template <int kBits>
+  static Vec row_codes(const uint32_t* words, int64_t step, int64_t from) {
+    auto word = [&](int i) { return static_cast<int>(words[i * step]); };
+    (void)from;  // 0: 8 lanes begin with a word
+    if constexpr (kBits == 4) {
+      const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+      __m256i all = _mm256_srlv_epi32(_mm256_set1_epi32(word(0)), shifts);
+      return _mm256_cvtepi32_ps(_mm256_and_si256(all, _mm256_set1_epi32(15)));
+    }
+    __m128i bytes = _mm_setr_epi32(word(0), word(1), 0, 0);
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
   }
 
   // Lanes are rows: r[j] lane i = p[i * stride + j], for j < 4.

@@ -62,20 +62,31 @@ struct Isa {
     return _mm512_cvtepi32_ps(_mm512_and_si512(
         _mm512_srli_epi32(v, static_cast<unsigned>(shift)), _mm512_set1_epi32(mask)));
   }
-  // Codes of kLanes consecutive columns; `column` is a multiple of kLanes.
-  static Vec codes4(const uint32_t* row, int64_t column) {
-    const __m512i shifts =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    auto low = static_cast<int>(row[column / 8]);
-    auto high = static_cast<int>(row[column / 8 + 1]);
-    __m512i words =
-        _mm512_inserti32x8(_mm512_set1_epi32(low), _mm256_set1_epi32(high), 1);
-    return _mm512_cvtepi32_ps(
-        _mm512_and_si512(_mm512_srlv_epi32(words, shifts), _mm512_set1_epi32(15)));
+  // Code `j` of each lane's word, as float.
+  template <int kBits>
+  static Vec code(IVec words, int j) {
+    if constexpr (kBits == 8) return field(words, 8 * j, 255);
+    const Vec values =
+        _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    // A look-up reads the low four bits of an index: no mask, no conversion.
+    return _mm512_permutexvar_ps(
+        _mm512_srli_epi32(words, static_cast<unsigned>(4 * j)), values);
   }
-  static Vec codes8(const uint32_t* row, int64_t column) {
-    auto* bytes = reinterpret_cast<const __m128i*>(row + column / 4);
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes)));
+  // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
+  template <int kBits>
+  static Vec row_codes(const uint32_t* words, int64_t step, int64_t from) {
+    auto word = [&](int i) { return static_cast<int>(words[i * step]); };
+    (void)from;  // 0: 16 lanes begin with a word
+    if constexpr (kBits == 4) {
+      const __m512i shifts =
+          _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+      __m512i both =
+          _mm512_inserti32x8(_mm512_set1_epi32(word(0)), _mm256_set1_epi32(word(1)), 1);
+      return _mm512_cvtepi32_ps(
+          _mm512_and_si512(_mm512_srlv_epi32(both, shifts), _mm512_set1_epi32(15)));
+    }
+    __m128i bytes = _mm_setr_epi32(word(0), word(1), word(2), word(3));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
   }
 
   // Lanes are rows: r[j] lane i = p[i * stride + j], for j < 4.

@@ -81,14 +81,20 @@ struct Isa {
     auto bits = (v >> static_cast<uint32_t>(shift)) & static_cast<uint32_t>(mask);
     return __builtin_convertvector(reinterpret_cast<Signed>(bits), Vec);
   }
-  // Codes of kLanes consecutive columns; `column` is a multiple of kLanes.
-  static Vec codes4(const uint32_t* row, int64_t column) {
-    uint32_t word = row[column / 8] >> (column % 8 * 4);
-    return field(IVec{word, word >> 4, word >> 8, word >> 12}, 0, 15);
+  // Code `j` of each lane's word, as float.
+  template <int kBits>
+  static Vec code(IVec words, int j) {
+    return field(words, kBits * j, (1 << kBits) - 1);
   }
-  static Vec codes8(const uint32_t* row, int64_t column) {
-    uint32_t word = row[column / 4];
-    return field(IVec{word, word >> 8, word >> 16, word >> 24}, 0, 255);
+  // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
+  template <int kBits>
+  static Vec row_codes(const uint32_t* words, int64_t step, int64_t from) {
+    (void)step;  // 4 lanes lie in one word
+    uint32_t word = words[0] >> (from * kBits);
+    return field(
+        IVec{word, word >> kBits, word >> 2 * kBits, word >> 3 * kBits},
+        0,
+        (1 << kBits) - 1);
   }
 
   // Lanes are rows: r[j] lane i = p[i * stride + j], for j < 4.

@@ -14,13 +14,16 @@ namespace pupil::cpu {
 
 enum class Format : int { f32, f16, bf16, q4, q8 };
 
-/// The matrix B [K, N] of a product, as it lies in memory.
+/// Rows of a quantised matrix that lie interleaved in memory (pack_codes.h).
+constexpr int kTileRows = 16;
+
+/// The matrix B [K, N] of a product, as it lies in memory; a quantised one in tiles.
 struct MatrixB {
   const void* data;
   Format format;
   bool transposed;     // element (k, n) is at row n, column k: data holds W [N, K]
-  int64_t row_stride;  // elements from row to row; 32-bit words if quantised
-  const void* scales;  // quantised only: [rows, row length / group_size]
+  int64_t row_stride;  // elements from row to row; 32-bit words of a row if quantised
+  const void* scales;  // quantised only, in tiles like the words
   const void* biases;
   Format scale_format;
   int group_size;

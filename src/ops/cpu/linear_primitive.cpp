@@ -4,20 +4,10 @@
 #include <utility>
 
 #include "ops/cpu/gemm.h"
+#include "ops/cpu/weight_matrix.h"
 
 namespace pupil::cpu {
 namespace {
-
-mx::Shape with_last(mx::Shape shape, int last) {
-  shape.back() = last;
-  return shape;
-}
-
-// A copy in row order where the array is a view; kernels read weights as they lie.
-mx::array in_row_order(const mx::array& x) {
-  if (x.status() == mx::array::Status::available && x.flags().row_contiguous) return x;
-  return mx::contiguous(x, false, current_stream());
-}
 
 void product(const mx::array& x, const MatrixB& b, mx::array& out) {
   if (out.size() == 0) return;
@@ -29,15 +19,6 @@ void product(const mx::array& x, const MatrixB& b, mx::array& out) {
   output.finish();
 }
 
-MatrixB dense_b(const mx::array& w, bool transposed) {
-  MatrixB b{};
-  b.data = w.data<char>();
-  b.format = float_format(w, "linear");
-  b.transposed = transposed;
-  b.row_stride = w.shape(1);
-  return b;
-}
-
 class DenseProduct : public CpuPrimitive {
  public:
   DenseProduct(mx::Stream stream, bool transposed)
@@ -46,7 +27,7 @@ class DenseProduct : public CpuPrimitive {
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     dispatch(inputs, outputs, [transposed = transposed_](const auto& in, auto& out) {
-      product(in[0], dense_b(in[1], transposed), out[0]);
+      product(in[0], matrix_of(in, {0, 0, transposed}), out[0]);
     });
   }
 
@@ -84,40 +65,15 @@ class DenseProduct : public CpuPrimitive {
   }
 };
 
-struct Settings {
-  int group_size, bits;
-  bool transposed;
-};
-
-bool operator==(const Settings& a, const Settings& b) {
-  return a.group_size == b.group_size && a.bits == b.bits &&
-         a.transposed == b.transposed;
-}
-
-// inputs: x, packed, scales, biases
-MatrixB quantized_b(const std::vector<mx::array>& inputs, const Settings& settings) {
-  MatrixB b{};
-  b.data = inputs[1].data<char>();
-  b.format = settings.bits == 4 ? Format::q4 : Format::q8;
-  b.transposed = settings.transposed;
-  b.row_stride = inputs[1].shape(1);
-  b.scales = inputs[2].data<char>();
-  b.biases = inputs[3].data<char>();
-  b.scale_format = float_format(inputs[2], "quantized_linear");
-  b.group_size = settings.group_size;
-  b.groups_per_row = inputs[2].shape(1);
-  return b;
-}
-
 class QuantizedProduct : public CpuPrimitive {
  public:
-  QuantizedProduct(mx::Stream stream, const Settings& settings)
-      : CpuPrimitive(stream), settings_(settings) {}
+  QuantizedProduct(mx::Stream stream, const WeightFormat& format)
+      : CpuPrimitive(stream), format_(format) {}
 
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
-    dispatch(inputs, outputs, [settings = settings_](const auto& in, auto& out) {
-      product(in[0], quantized_b(in, settings), out[0]);
+    dispatch(inputs, outputs, [format = format_](const auto& in, auto& out) {
+      product(in[0], matrix_of(in, format), out[0]);
     });
   }
 
@@ -129,18 +85,21 @@ class QuantizedProduct : public CpuPrimitive {
     for (int i : argnums)
       if (i != 0)
         throw std::invalid_argument("[quantized_linear] its weight has no gradient");
-    auto [group_size, bits, transposed] = settings_;
-    QuantizedWeight weight{primals[1], primals[2], primals[3], group_size, bits};
-    return {quantized_product(cotangents[0], weight, !transposed)};
+    auto [group_size, bits, transposed] = format_;
+    const auto& dy = cotangents[0];
+    int out = transposed ? dy.shape(-1) : primals[0].shape(-1);
+    QuantizedWeight weight{
+        primals[1], primals[2], primals[3], group_size, bits, true, out};
+    return {quantized_product(dy, weight, !transposed)};
   }
 
   const char* name() const override { return "QuantizedProduct"; }
   bool is_equivalent(const mx::Primitive& other) const override {
-    return static_cast<const QuantizedProduct&>(other).settings_ == settings_;
+    return static_cast<const QuantizedProduct&>(other).format_ == format_;
   }
 
  private:
-  Settings settings_;
+  WeightFormat format_;
 };
 
 }  // namespace
@@ -156,13 +115,13 @@ mx::array dense_product(const mx::array& x, const mx::array& weight, bool transp
 
 mx::array quantized_product(
     const mx::array& x, const QuantizedWeight& w, bool transposed) {
-  int columns = transposed ? w.packed.shape(0) : w.packed.shape(1) * 32 / w.bits;
+  int columns = transposed ? w.out : w.packed.shape(1) * 32 / w.bits;
   return mx::array(
       with_last(x.shape(), columns),
       x.dtype(),
       std::make_shared<QuantizedProduct>(
-          current_stream(), Settings{w.group_size, w.bits, transposed}),
-      {x, in_row_order(w.packed), in_row_order(w.scales), in_row_order(w.biases)});
+          current_stream(), WeightFormat{w.group_size, w.bits, transposed}),
+      {x, w.packed, w.scales, w.biases});
 }
 
 }  // namespace pupil::cpu

@@ -88,6 +88,10 @@ class Rope : public CpuPrimitive {
 
 }  // namespace
 
+void rope_row(float* x, const float* cos, const float* sin, int heads, int width) {
+  for (int h = 0; h < heads; ++h, x += width) turn(x, cos, sin, 1.0f, x, width / 2);
+}
+
 mx::array rope_fused(const mx::array& x, const RopeTable& table) {
   return Rope::make(x, table.cos, table.sin, current_stream(), 1.0f);
 }

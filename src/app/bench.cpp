@@ -1,0 +1,266 @@
+// `pupil bench`: how fast this machine samples and trains, and where the time goes.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/bench_work.h"
+#include "app/commands.h"
+#include "app/machine.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "base/progress.h"
+#include "base/table.h"
+#include "models/random_model.h"
+#include "ops/cpu/thread_pool.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct BenchOptions {
+  std::string model, shape;
+  int runs = 3, threads = 0;
+  bool json = false, first_step = false;
+};
+
+/// A directory that is gone with this object.
+class TemporaryModel {
+ public:
+  TemporaryModel(const std::string& shape, const Quantization& packing) {
+    auto pattern = (fs::temp_directory_path() / "pupil-shape-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      throw std::runtime_error("[bench] cannot make a directory like " + pattern);
+    }
+    path_ = pattern;
+    write_random_model(shape, packing, path_);
+  }
+  ~TemporaryModel() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  TemporaryModel(const TemporaryModel&) = delete;
+  TemporaryModel& operator=(const TemporaryModel&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  size_t middle = values.size() / 2;
+  if (values.size() % 2 == 1) return values[middle];
+  return (values[middle - 1] + values[middle]) / 2;
+}
+
+double rounded(double value, double unit) {
+  return std::round(value / unit) * unit;
+}
+
+/// Runs the parts of the benchmark, with a bar.
+class Bench {
+ public:
+  Bench(const BenchOptions& options, std::string model_dir)
+      : options_(options),
+        model_dir_(std::move(model_dir)),
+        progress_("bench", "runs", 7 * options.runs + 8),
+        model_(model_dir_) {}
+
+  Json run() {
+    Json report = {{"threads", cpu::num_threads()}, {"cpu", cpu_features_text()}};
+    report["prefill_tok_s"] =
+        rounded(512 / of_runs([&] { return model_.prefill_s(512); }), 0.1);
+    for (int rows : {1, 8}) {
+      double speed = of_runs([&] { return model_.decode_tok_s(rows); });
+      report["decode_tok_s"][std::to_string(rows)] = rounded(speed, 0.1);
+    }
+    Json parts = {
+        {"decode_1", shares([&] { model_.decode_tok_s(1); })},
+        {"decode_8", shares([&] { model_.decode_tok_s(8); })}};
+    model_.attach();
+    report["grpo_step"] = step([&] { return model_.policy_step(); }, true);
+    report["sft_step"] = step([&] { return model_.supervised_step(); }, false);
+    parts["grpo_step"] = shares([&] { model_.policy_step(); });
+    report["start_to_first_token_s"] = start_to(
+        {"generate", "--model", model_dir_, "--raw", "--prompt", "def"},
+        {"--max-tokens", "1"});
+    report["start_to_first_step_s"] = start_to(
+        {"bench", "--model", model_dir_, "--first-step"},
+        {"--threads", std::to_string(options_.threads)});
+    report["parts"] = parts;
+    return report;
+  }
+
+ private:
+  // The median of `runs` values, after one to warm up.
+  template <class F>
+  double of_runs(F&& work) {
+    std::vector<double> values;
+    for (int i = 0; i <= options_.runs; ++i) {
+      double value = work();
+      progress_.advance();
+      if (i > 0) values.push_back(value);
+    }
+    return median(values);
+  }
+
+  template <class F>
+  Json step(F&& work, bool generates) {
+    std::vector<double> generation, update;
+    uint64_t peak = 0;
+    double seconds = of_runs([&] {
+      StepFigures figures = work();
+      generation.push_back(figures.generation_s);
+      update.push_back(figures.update_s);
+      peak = std::max(peak, figures.peak_bytes);
+      return figures.generation_s + figures.update_s;
+    });
+    Json result = {{"seconds", rounded(seconds, 1e-3)}};
+    if (generates) {
+      result["generation_s"] = rounded(median(warm(generation)), 1e-3);
+      result["update_s"] = rounded(median(warm(update)), 1e-3);
+    }
+    result["peak_mb"] = rounded(static_cast<double>(peak) / 1e6, 1);
+    return result;
+  }
+
+  static std::vector<double> warm(const std::vector<double>& values) {
+    return {values.begin() + 1, values.end()};
+  }
+
+  // Each operation's share of the time; the rest is graph building and MLX's own.
+  Json shares(const std::function<void()>& work) {
+    auto parts = time_parts(work);
+    Json result = Json::object();
+    double rest = 1;
+    for (const auto& [name, seconds] : parts.operation_s) {
+      result[name] = rounded(seconds / parts.total_s, 1e-3);
+      rest -= seconds / parts.total_s;
+    }
+    result["outside kernels"] = rounded(rest, 1e-3);
+    return result;
+  }
+
+  // Wall time of another process of this program, from its start to its end.
+  double start_to(std::vector<std::string> arguments, std::vector<std::string> more) {
+    arguments.insert(arguments.begin(), own_executable());
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    double seconds = of_runs([&] {
+      ProcessOptions options;
+      options.argv = arguments;
+      options.directory = fs::current_path().string();
+      options.wall_s = 3600;
+      auto result = run_process(options);
+      if (result.exit_code == 0) return result.wall_s;
+      throw std::runtime_error("[bench] " + arguments[1] + " failed: " + result.output);
+    });
+    return rounded(seconds, 1e-3);
+  }
+
+  const BenchOptions& options_;
+  std::string model_dir_;
+  Progress progress_;
+  BenchModel model_;
+};
+
+std::string number_text(const Json& value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
+  return text;
+}
+
+void print_table(const Json& r) {
+  const auto &grpo = r["grpo_step"], &sft = r["sft_step"];
+  Table table{{"work", "figure", "unit"}, {}};
+  auto row = [&](const char* work, const Json& value, int digits, const char* unit) {
+    table.rows.push_back({work, number_text(value, digits), unit});
+  };
+  row("prefill, 512 tokens", r["prefill_tok_s"], 0, "tok/s");
+  row("decode, 1 row", r["decode_tok_s"]["1"], 0, "tok/s");
+  row("decode, 8 rows", r["decode_tok_s"]["8"], 0, "tok/s");
+  row("policy step, 8 x (116 + 64)", grpo["seconds"], 2, "s");
+  row("  generation", grpo["generation_s"], 2, "s");
+  row("  update", grpo["update_s"], 2, "s");
+  row("  peak memory", grpo["peak_mb"], 0, "MB");
+  row("supervised step, 8 x 160", sft["seconds"], 2, "s");
+  row("  peak memory", sft["peak_mb"], 0, "MB");
+  row("start to first token", r["start_to_first_token_s"], 2, "s");
+  row("start to first step's end", r["start_to_first_step_s"], 2, "s");
+  std::printf(
+      "%s, %d threads, %s; medians\n\n%s",
+      r["model"].get<std::string>().c_str(),
+      r["threads"].get<int>(),
+      r["cpu"].get<std::string>().c_str(),
+      terminal_table(table).c_str());
+  Table parts{{"share of the time", "decode 1", "decode 8", "policy step"}, {}};
+  for (const auto& [name, share] : r["parts"]["grpo_step"].items()) {
+    std::vector<std::string> cells = {name};
+    for (const char* work : {"decode_1", "decode_8", "grpo_step"}) {
+      const auto& shares = r["parts"][work];
+      cells.push_back(
+          shares.contains(name)
+              ? number_text(100 * shares[name].get<double>(), 1) + " %"
+              : "");
+    }
+    parts.rows.push_back(cells);
+  }
+  std::printf("\n%s", terminal_table(parts).c_str());
+}
+
+void run_bench(const BenchOptions& options) {
+  if (options.model.empty() == options.shape.empty()) {
+    throw UsageError("[command line] expected either --model or --shape");
+  }
+  cpu::set_num_threads(options.threads);
+  std::unique_ptr<TemporaryModel> temporary;
+  if (!options.shape.empty()) {
+    temporary = std::make_unique<TemporaryModel>(options.shape, Quantization{64, 4});
+  }
+  const auto& dir = temporary ? temporary->path() : options.model;
+  if (options.first_step) {
+    BenchModel model(dir);
+    model.attach();
+    model.policy_step();
+    return;
+  }
+  Json report = {{"model", temporary ? options.shape : options.model}};
+  report.update(Bench(options, dir).run());
+  if (options.json) {
+    std::printf("%s\n", report.dump().c_str());
+  } else {
+    print_table(report);
+  }
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto options = std::make_shared<BenchOptions>();
+  auto* command =
+      app.add_subcommand("bench", "Time sampling and training on fixed sizes");
+  command->add_option("--model", options->model, "MLX model directory");
+  command->add_option("--shape", options->shape, "random weights of this shape instead")
+      ->check(CLI::IsMember(model_shape_names()));
+  command->add_option("--runs", options->runs, "runs of each work; the median counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  command->add_option("--threads", options->threads, "0: one a core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+  command->add_flag("--json", options->json, "one JSON object");
+  command->add_flag("--first-step", options->first_step, "one policy step, no figures")
+      ->group("");
+  command->callback([options] { run_bench(*options); });
+}
+
+}  // namespace pupil

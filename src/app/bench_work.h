@@ -1,0 +1,58 @@
+// The work that `pupil bench` times: sampling and training on fixed sizes.
+
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "models/model.h"
+#include "train/learner.h"
+
+namespace pupil {
+
+/// What one step took.
+struct StepFigures {
+  double generation_s = 0, update_s = 0;
+  uint64_t peak_bytes = 0;  // of the process while it ran
+};
+
+/// Where the time of some work went: seconds by operation, and of all of it.
+struct TimeParts {
+  std::map<std::string, double> operation_s;
+  double total_s = 0;
+};
+
+/// A model that never ends a completion early, and, once `attach` was called, its
+/// learner with LoRA of rank 16 on all linears. Neither copied nor moved.
+class BenchModel {
+ public:
+  explicit BenchModel(const std::string& model_dir);
+  BenchModel(const BenchModel&) = delete;
+  BenchModel& operator=(const BenchModel&) = delete;
+
+  /// Seconds of a prompt of `tokens` tokens, up to the logits of its last.
+  double prefill_s(int tokens) const;
+
+  /// Tokens a second of `rows` rows of one prompt of 64 tokens, 64 new ones each.
+  double decode_tok_s(int rows) const;
+
+  void attach();
+
+  /// A policy-gradient step: 8 completions of 64 tokens to one prompt of 116.
+  StepFigures policy_step();
+
+  /// A supervised step: 8 rows of 160 tokens that share no more than their first.
+  StepFigures supervised_step();
+
+ private:
+  StepFigures learn(RolloutGroup group, double generation_s);
+
+  Model model_;
+  std::unique_ptr<Learner> learner_;
+};
+
+/// Runs `work` with the operations timed.
+TimeParts time_parts(const std::function<void()>& work);
+
+}  // namespace pupil

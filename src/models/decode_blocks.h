@@ -1,0 +1,19 @@
+// A model's layers as the fused decode step takes them.
+
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "models/decoder.h"
+#include "ops/cpu/decode_block.h"
+
+namespace pupil {
+
+using DecodeBlocks = std::vector<std::shared_ptr<const cpu::BlockWeights>>;
+
+/// One for each layer; no tensor is copied. Empty where the layers cannot be fused: off
+/// the CPU, for activations that are not float32, or a packing without a kernel.
+DecodeBlocks decode_blocks(const Decoder& model);
+
+}  // namespace pupil

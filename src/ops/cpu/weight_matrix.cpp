@@ -1,0 +1,46 @@
+#include "ops/cpu/weight_matrix.h"
+
+namespace pupil::cpu {
+namespace {
+
+MatrixB dense(const mx::array& w, bool transposed) {
+  MatrixB b{};
+  b.data = w.data<char>();
+  b.format = float_format(w, "linear");
+  b.transposed = transposed;
+  b.row_stride = w.shape(1);
+  return b;
+}
+
+MatrixB quantized(const std::vector<mx::array>& inputs, const WeightFormat& format) {
+  MatrixB b{};
+  b.data = inputs[1].data<char>();
+  b.format = format.bits == 4 ? Format::q4 : Format::q8;
+  b.transposed = format.transposed;
+  b.row_stride = inputs[1].shape(1);
+  b.scales = inputs[2].data<char>();
+  b.biases = inputs[3].data<char>();
+  b.scale_format = float_format(inputs[2], "quantized_linear");
+  b.group_size = format.group_size;
+  b.groups_per_row = inputs[2].shape(1);
+  return b;
+}
+
+}  // namespace
+
+MatrixB matrix_of(const std::vector<mx::array>& inputs, const WeightFormat& format) {
+  return format.bits == 0 ? dense(inputs[1], format.transposed)
+                          : quantized(inputs, format);
+}
+
+mx::array in_row_order(const mx::array& x) {
+  if (x.status() == mx::array::Status::available && x.flags().row_contiguous) return x;
+  return mx::contiguous(x, false, current_stream());
+}
+
+mx::Shape with_last(mx::Shape shape, int last) {
+  shape.back() = last;
+  return shape;
+}
+
+}  // namespace pupil::cpu

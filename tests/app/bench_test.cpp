@@ -1,0 +1,66 @@
+// `pupil bench` on models that take milliseconds.
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/tiny_world.h"
+
+namespace pupil::testing {
+namespace {
+
+using nlohmann::json;
+
+void expect_positive(const json& report, const std::string& pointer) {
+  const json::json_pointer at(pointer);
+  ASSERT_TRUE(report.contains(at)) << pointer;
+  EXPECT_GT(report.at(at).get<double>(), 0) << pointer;
+}
+
+TEST(Bench, ReportsEveryFigure) {
+  TinyWorld world;
+  auto run = world.run("bench --model model --runs 1 --threads 1 --json");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto report = json::parse(run.output);
+  EXPECT_EQ(report["model"], "model");
+  EXPECT_EQ(report["threads"], 1);
+  for (std::string pointer :
+       {"/prefill_tok_s",
+        "/decode_tok_s/1",
+        "/decode_tok_s/8",
+        "/grpo_step/seconds",
+        "/grpo_step/generation_s",
+        "/grpo_step/update_s",
+        "/grpo_step/peak_mb",
+        "/sft_step/seconds",
+        "/sft_step/peak_mb",
+        "/start_to_first_token_s",
+        "/start_to_first_step_s",
+        "/parts/decode_8/SampleTokens",
+        "/parts/grpo_step/AdaptedProduct"}) {
+    expect_positive(report, pointer);
+  }
+  for (const auto& [work, shares] : report["parts"].items()) {
+    double sum = 0;
+    for (const auto& [name, share] : shares.items()) sum += share.get<double>();
+    EXPECT_NEAR(sum, 1, 0.02) << work;
+  }
+}
+
+TEST(Bench, PrintsATableForPeople) {
+  TinyWorld world;
+  auto run = world.run("bench --model model --runs 1");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_NE(run.output.find("decode, 8 rows"), std::string::npos);
+  EXPECT_NE(run.output.find("outside kernels"), std::string::npos);
+}
+
+TEST(Bench, WantsOneModel) {
+  TinyWorld world;
+  EXPECT_TRUE(failed(world.run("bench"), 2, "expected either --model or --shape"));
+  EXPECT_TRUE(failed(world.run("bench --shape huge"), 2, "huge"));
+  EXPECT_TRUE(failed(world.run("bench --model nowhere"), 1, "nowhere"));
+}
+
+}  // namespace
+}  // namespace pupil::testing
