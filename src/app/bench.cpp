@@ -26,6 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr int kWorks = 7;  // that are run --runs times, and once to warm up
+
 struct BenchOptions {
   std::string model, shape;
   int runs = 3, threads = 0;
@@ -73,7 +75,7 @@ class Bench {
   Bench(const BenchOptions& options, std::string model_dir)
       : options_(options),
         model_dir_(std::move(model_dir)),
-        progress_("bench", "runs", 7 * options.runs + 8),
+        progress_("bench", "runs", kWorks * (options.runs + 1)),
         model_(model_dir_) {}
 
   Json run() {
