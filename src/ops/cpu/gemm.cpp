@@ -65,7 +65,7 @@ void multiply(const Gemm& g) {
 void multiply(const Gemm& g, const LowRankTerm& t) {
   multiply(g);
   if (t.rank == 0 || g.m == 0 || g.n == 0) return;
-  auto inner = std::make_unique_for_overwrite<float[]>(g.m * t.rank);
+  auto inner = std::make_unique<float[]>(g.m * t.rank);
   multiply({g.a, g.a_stride, t.down, inner.get(), t.rank, g.m, t.rank, g.k, false});
   for (int64_t i = 0; i < g.m * t.rank; ++i) inner[i] *= t.scale;
   multiply({inner.get(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
