@@ -1,7 +1,7 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
-#include <memory>
+#include <vector>
 
 #include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
@@ -65,10 +65,10 @@ void multiply(const Gemm& g) {
 void multiply(const Gemm& g, const LowRankTerm& t) {
   multiply(g);
   if (t.rank == 0 || g.m == 0 || g.n == 0) return;
-  auto inner = std::make_unique<float[]>(g.m * t.rank);
-  multiply({g.a, g.a_stride, t.down, inner.get(), t.rank, g.m, t.rank, g.k, false});
-  for (int64_t i = 0; i < g.m * t.rank; ++i) inner[i] *= t.scale;
-  multiply({inner.get(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
+  std::vector<float> inner(g.m * t.rank);
+  multiply({g.a, g.a_stride, t.down, inner.data(), t.rank, g.m, t.rank, g.k, false});
+  for (float& value : inner) value *= t.scale;
+  multiply({inner.data(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
 }
 
 MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed) {
