@@ -1,5 +1,6 @@
 #include "algo/advantage.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 #include <random>
 

@@ -1,5 +1,7 @@
 #include "algo/methods.h"
 
+#include <gtest/gtest.h>
+
 #include "algo/advantage.h"
 #include "algo/policy_loss.h"
 

@@ -1,5 +1,6 @@
 #include "algo/policy_loss.h"
 
+#include <gtest/gtest.h>
 #include <algorithm>
 #include <cmath>
 

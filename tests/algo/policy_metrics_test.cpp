@@ -1,5 +1,6 @@
 #include "algo/policy_metrics.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 #include "algo/loss_case.h"

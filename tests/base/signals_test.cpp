@@ -1,5 +1,6 @@
 #include "base/signals.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

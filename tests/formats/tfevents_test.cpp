@@ -1,5 +1,6 @@
 #include "formats/tfevents.h"
 
+#include <gtest/gtest.h>
 #include <iomanip>
 #include <sstream>
 

@@ -1,5 +1,7 @@
 #include "ops/activations.h"
 
+#include <gtest/gtest.h>
+
 #include "ops/support.h"
 
 namespace pupil {

@@ -1,5 +1,7 @@
 #include "ops/attention.h"
 
+#include <gtest/gtest.h>
+
 #include "ops/support.h"
 
 namespace pupil {

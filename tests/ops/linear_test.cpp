@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include <dlfcn.h>
+#include <gtest/gtest.h>
 
 #include "ops/support.h"
 

@@ -1,5 +1,6 @@
 #include "ops/token_logprobs.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 #include "ops/token_stats.h"

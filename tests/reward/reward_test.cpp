@@ -1,5 +1,7 @@
 #include "reward/reward.h"
 
+#include <gtest/gtest.h>
+
 namespace pupil {
 
 namespace {

@@ -1,5 +1,7 @@
 #include "rollout/decode_state.h"
 
+#include <gtest/gtest.h>
+
 #include "models/lora.h"
 #include "ops/support.h"
 #include "support/tiny_model.h"

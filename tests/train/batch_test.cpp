@@ -1,5 +1,6 @@
 #include "train/batch.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 #include "train/groups.h"

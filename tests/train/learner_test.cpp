@@ -1,5 +1,6 @@
 #include "train/learner.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 #include "models/lora.h"

@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 namespace pupil {

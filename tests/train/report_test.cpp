@@ -1,5 +1,6 @@
 #include "train/report.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 
 #include "train/bootstrap.h"

@@ -1,5 +1,6 @@
 #include "train/run_dir.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -1,5 +1,6 @@
 #include "train/schedule.h"
 
+#include <gtest/gtest.h>
 #include <stdexcept>
 
 namespace pupil {

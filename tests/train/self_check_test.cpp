@@ -1,5 +1,7 @@
 #include "train/self_check.h"
 
+#include <gtest/gtest.h>
+
 #include "train/evaluation.h"
 #include "train/toy_run.h"
 

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <gtest/gtest.h>
 #include <cmath>
 #include <fstream>
 

@@ -12,12 +12,35 @@ namespace {
 constexpr int kFewRows = 8;
 constexpr int64_t kPrefetchBytes = 1024;  // ahead in a tile: its reader is that fast
 
+// Adds one word's codes, unpacked, times `x` of each row.
+template <class V, int kBits, int kRows, int kVecs>
+[[gnu::always_inline]] inline void add_word(
+    const typename V::IVec codes[kVecs],
+    const GroupScales<V> groups[kVecs],
+    const float* x,
+    int64_t x_stride,
+    typename V::Vec acc[kRows][kVecs]) {
+#pragma GCC unroll 8
+  for (int j = 0; j < 32 / kBits; ++j) {
+    typename V::Vec weight[kVecs];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v)
+      weight[v] =
+          V::fma(V::template code<kBits>(codes[v], j), groups[v].scale, groups[v].bias);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      auto value = V::set1(x[r * x_stride + j]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) acc[r][v] = V::fma(value, weight[v], acc[r][v]);
+    }
+  }
+}
+
 // kRows rows of C from m on, kVecs * lanes columns from n on.
 template <class V, int kBits, int kRows, int kVecs>
 void few_rows_block(const Gemm& g, int64_t m, int64_t n) {
-  using Vec = typename V::Vec;
   constexpr int kPerWord = 32 / kBits;
-  Vec acc[kRows][kVecs];
+  typename V::Vec acc[kRows][kVecs];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVecs; ++v) acc[r][v] = V::zero();
   const float* words[kVecs];
@@ -40,20 +63,7 @@ void few_rows_block(const Gemm& g, int64_t m, int64_t n) {
       codes[v] = V::as_int(V::load(words[v]));
       words[v] += kTileRows;
     }
-#pragma GCC unroll 8
-    for (int j = 0; j < kPerWord; ++j) {
-      Vec weight[kVecs];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v)
-        weight[v] = V::fma(
-            V::template code<kBits>(codes[v], j), groups[v].scale, groups[v].bias);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        auto value = V::set1(x[r * g.a_stride + j]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVecs; ++v) acc[r][v] = V::fma(value, weight[v], acc[r][v]);
-      }
-    }
+    add_word<V, kBits, kRows, kVecs>(codes, groups, x, g.a_stride, acc);
   }
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVecs; ++v)
