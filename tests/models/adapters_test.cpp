@@ -73,7 +73,7 @@ class Adapters : public ::testing::Test {
 };
 
 TEST_F(Adapters, WhatIsSavedComesBack) {
-  for (LoraConfig config :
+  for (const LoraConfig& config :
        {LoraConfig{},
         LoraConfig{.rank = 3, .scale = 0.5f, .num_layers = 1},
         LoraConfig{.keys = "self_attn.q_proj, mlp.down_proj"},

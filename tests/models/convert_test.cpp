@@ -275,7 +275,7 @@ TEST_F(Convert, AWriterCutsShardsAndIndexesThem) {
 
 TEST_F(Convert, AConfigurationThatLiesIsRefusedBeforeAnythingIsWritten) {
   put();
-  for (auto [changes, says] : std::vector<std::pair<json, const char*>>{
+  for (const auto& [changes, says] : std::vector<std::pair<json, const char*>>{
            {{{"hidden_size", 64}}, "from the configuration"},
            {{{"vocab_size", 49}}, "from the configuration, got [48, 128]"},
            {{{"num_hidden_layers", 2}}, "'model.layers.1."},

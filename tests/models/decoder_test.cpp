@@ -31,7 +31,8 @@ TEST(Decoder, VisitNamesEveryTensorAsOnDisk) {
 TEST(Decoder, RefusesMissingMisshapenAndLeftoverTensors) {
   auto expect_error = [](Checkpoint::Tensors tensors, const std::string& part) {
     try {
-      Decoder(Checkpoint(std::move(tensors), {}, "m"), tiny_config(), mx::float32);
+      Decoder model(
+          Checkpoint(std::move(tensors), {}, "m"), tiny_config(), mx::float32);
       FAIL() << "accepted; expected: " << part;
     } catch (const std::invalid_argument& error) {
       EXPECT_NE(std::string(error.what()).find(part), std::string::npos)

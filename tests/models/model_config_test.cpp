@@ -91,7 +91,7 @@ TEST(ModelConfig, QuantizationIsByModule) {
   EXPECT_EQ(packings.at("").group_size, 64);
   EXPECT_EQ(packings.at("lm_head").bits, 8);
   EXPECT_EQ(packings.size(), 2u);
-  for (auto [pointer, value] : std::vector<std::pair<const char*, json>>{
+  for (const auto& [pointer, value] : std::vector<std::pair<const char*, json>>{
            {"/quantization/bits", 7},
            {"/quantization/bits", 1},
            {"/quantization/group_size", 48},

@@ -21,7 +21,7 @@ Arrays plain_swiglu(const Arrays& in) {
 }
 
 Arrays plain_rms_norm(const Arrays& in) {
-  auto x = in[0];
+  const auto& x = in[0];
   return {x * mx::rsqrt(mx::mean(x * x, -1, true) + 1e-5f) * in[1]};
 }
 
@@ -34,7 +34,8 @@ Arrays our_rms_norm(const Arrays& in) {
 
 TEST(Swiglu, EqualsItsDefinitionAndItsGradients) {
   with_each_isa([] {
-    for (mx::Shape shape : {mx::Shape{1}, {3, 5}, {2, 7, 129}, {40, 1536}, {0, 4}}) {
+    for (const mx::Shape& shape :
+         {mx::Shape{1}, {3, 5}, {2, 7, 129}, {40, 1536}, {0, 4}}) {
       auto gate = 4.0f * normal(shape, 1), up = normal(shape, 2), dy = normal(shape, 3);
       auto ours = mx::vjp(our_swiglu, {gate, up}, {dy});
       auto plain = mx::vjp(plain_swiglu, {gate, up}, {dy});
