@@ -30,7 +30,7 @@ std::vector<QuantizedWeight> weights(int in, int out, int bits, size_t total_byt
     QuantizedWeight copy{
         q[0], mx::astype(q[1], mx::float16), mx::astype(q[2], mx::float16), 32, bits};
     mx::eval(copy.packed, copy.scales, copy.biases);
-    copies.push_back(copy);
+    copies.push_back(prepared(copy));
   }
   return copies;
 }

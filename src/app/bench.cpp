@@ -40,7 +40,9 @@ class TemporaryModel {
   TemporaryModel(const std::string& shape, const Quantization& packing) {
     auto pattern = (fs::temp_directory_path() / "pupil-shape-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
-      throw std::runtime_error("[bench] cannot make a directory like " + pattern);
+      throw std::runtime_error(
+          "[bench] cannot make a directory like " + pattern +
+          "; set TMPDIR to a folder that can be written");
     }
     path_ = pattern;
     write_random_model(shape, packing, path_);

@@ -41,11 +41,15 @@ void Checkpoint::expect_packed() const {
     return entry.first.ends_with(".scales");
   });
   if (!quantization_.empty() && !any) {
-    fail("config.json has \"quantization\" but no weight has scales, all are dense");
+    fail(
+        "config.json has \"quantization\" but no weight has scales, all are dense; "
+        "remove the key, or convert with -q");
   }
   for (const auto& [scope, packing] : quantization_) {
     if (!contains(scope + ".weight") || contains(scope + ".scales")) continue;
-    fail("config.json calls '" + scope + "' quantised, but its weight is dense");
+    fail(
+        "config.json calls '" + scope +
+        "' quantised, but its weight is dense; remove that entry");
   }
 }
 

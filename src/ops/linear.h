@@ -30,7 +30,8 @@ QuantizedWeight prepared(const QuantizedWeight& weight);
 /// Whether the CPU kernels unpack it: 4 or 8 bits, on a CPU.
 bool has_cpu_kernel(const QuantizedWeight& weight);
 
-/// x [..., in] -> [..., out] in x's type. Gradient to x only.
+/// x [..., in] -> [..., out] in x's type. Gradient to x only. A weight that is not
+/// `prepared` is so at each call.
 mx::array quantized_linear(const mx::array& x, const QuantizedWeight& weight);
 
 /// What an adapter adds to a linear map: scale (x A) B, arXiv:2106.09685.

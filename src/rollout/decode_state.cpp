@@ -89,8 +89,8 @@ mx::array DecodeState::run_blocks(const mx::array& tokens) {
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     cpu::BlockCache cache{
         prefixes_[layer],
-        std::exchange(tail_k_[layer], mx::array(0.0f)),
-        std::exchange(tail_v_[layer], mx::array(0.0f)),
+        std::move(tail_k_[layer]),  // nobody else may hold what is written in place
+        std::move(tail_v_[layer]),
         length_};
     auto result =
         cpu::decode_block(blocks_[layer], x, table, cache, attention_scale(model_));

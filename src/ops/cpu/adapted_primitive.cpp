@@ -89,7 +89,17 @@ class AdaptedProduct : public CpuPrimitive {
                      : float_matrix(a.data(), rank, true),
         rank,
         scale};
-    multiply({x.data(), k, matrix_of(in, s), y.data(), n, m, n, k, false}, term);
+    multiply(
+        {x.data(),
+         k,
+         matrix_of(std::span(in).subspan(1), s),
+         y.data(),
+         n,
+         m,
+         n,
+         k,
+         false},
+        term);
     y.finish();
   }
 

@@ -14,7 +14,7 @@ namespace {
 
 using Arrays = std::vector<mx::array>;
 
-constexpr int64_t kTileRows = 64;  // (query, head) pairs of a tile, about
+constexpr int64_t kTilePairs = 64;  // (query, head) pairs of a tile, about
 
 /// A strided view of an array, or of a float32 copy of it.
 class HeadInput {
@@ -60,11 +60,12 @@ int64_t ceil_div(int64_t a, int64_t b) {
 Tiles tiles_for(const Attention& a, int64_t batches) {
   int64_t group = a.heads / a.kv_heads;
   Tiles t{};
-  t.queries = std::clamp<int64_t>(kTileRows / group, 1, a.queries);
+  t.queries = std::clamp<int64_t>(kTilePairs / group, 1, a.queries);
   t.batches = 1;
   if (a.queries == 1) {
     int64_t wanted = ceil_div(batches * a.kv_heads, 2 * num_threads());
-    t.batches = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, kTileRows / group));
+    t.batches =
+        std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, kTilePairs / group));
   }
   t.num_batches = ceil_div(batches, t.batches);
   t.heads = a.kv_heads;
@@ -76,7 +77,7 @@ Tiles tiles_for(const Attention& a, int64_t batches) {
 void run_backward(const Attention& a, const AttentionGradient& g, int64_t batches) {
   int64_t group = a.heads / a.kv_heads;
   int64_t step =
-      std::clamp<int64_t>(kTileRows / group, 1, std::max<int64_t>(1, a.queries));
+      std::clamp<int64_t>(kTilePairs / group, 1, std::max<int64_t>(1, a.queries));
   auto floats = static_cast<size_t>(attention_gradient_scratch(step * group, a.width));
   parallel_for(static_cast<int>(batches * a.kv_heads), [&](int i) {
     auto scratch = std::make_unique_for_overwrite<float[]>(floats);

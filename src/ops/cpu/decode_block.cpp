@@ -218,7 +218,6 @@ BlockLinear::BlockLinear(
     int in,
     int out)
     : held_(std::move(weight)), in_(in), out_(out) {
-  held_.insert(held_.begin(), mx::array(0.0f));  // a primitive's x, which is no weight
   matrix_ = matrix_of(held_, format);
   if (bias) {
     held_.push_back(*bias);

@@ -17,6 +17,11 @@ enum class Format : int { f32, f16, bf16, q4, q8 };
 /// Rows of a quantised matrix that lie interleaved in memory (pack_codes.h).
 constexpr int kTileRows = 16;
 
+/// Where element `i` of row `row` lies in tiles of rows of `per_row` elements.
+constexpr int64_t tiled_at(int64_t row, int64_t i, int64_t per_row) {
+  return (row / kTileRows * per_row + i) * kTileRows + row % kTileRows;
+}
+
 /// The matrix B [K, N] of a product, as it lies in memory; a quantised one in tiles.
 struct MatrixB {
   const void* data;

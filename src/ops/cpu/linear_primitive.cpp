@@ -27,7 +27,7 @@ class DenseProduct : public CpuPrimitive {
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     dispatch(inputs, outputs, [transposed = transposed_](const auto& in, auto& out) {
-      product(in[0], matrix_of(in, {0, 0, transposed}), out[0]);
+      product(in[0], matrix_of(std::span(in).subspan(1), {0, 0, transposed}), out[0]);
     });
   }
 
@@ -73,7 +73,7 @@ class QuantizedProduct : public CpuPrimitive {
   void eval_cpu(
       const std::vector<mx::array>& inputs, std::vector<mx::array>& outputs) override {
     dispatch(inputs, outputs, [format = format_](const auto& in, auto& out) {
-      product(in[0], matrix_of(in, format), out[0]);
+      product(in[0], matrix_of(std::span(in).subspan(1), format), out[0]);
     });
   }
 

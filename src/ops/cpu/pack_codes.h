@@ -14,11 +14,6 @@
 namespace pupil::cpu {
 namespace {
 
-/// Element `i` of a row of the words (per_row = row_stride) or of the scales.
-inline int64_t tiled_at(int64_t row, int64_t i, int64_t per_row) {
-  return (row / kTileRows * per_row + i) * kTileRows + row % kTileRows;
-}
-
 template <class V>
 typename V::Vec load_floats(const void* p, Format format, int64_t i) {
   if (format == Format::f16) return V::load(typed<Half>(p) + i);

@@ -49,12 +49,9 @@ mx::array in_tiles(const mx::array& array) {
 
 // Row `id` of the table.
 void unpack_row(const MatrixB& b, int id, int bits, int64_t width, float* out) {
-  int64_t per_word = 32 / bits, words = b.row_stride;
+  int64_t per_word = 32 / bits;
   uint32_t mask = (1u << bits) - 1;
   const auto* codes = static_cast<const uint32_t*>(b.data);
-  auto at = [&](int64_t i, int64_t per_row) {
-    return (id / kTileRows * per_row + i) * kTileRows + id % kTileRows;
-  };
   auto float_at = [&](const void* from, int64_t i) {
     float value;
     int64_t size = b.scale_format == Format::f32 ? 4 : 2;
@@ -63,10 +60,10 @@ void unpack_row(const MatrixB& b, int id, int bits, int64_t width, float* out) {
     return value;
   };
   for (int64_t group = 0; group * b.group_size < width; ++group) {
-    int64_t where = at(group, b.groups_per_row);
+    int64_t where = tiled_at(id, group, b.groups_per_row);
     float scale = float_at(b.scales, where), bias = float_at(b.biases, where);
     for (int64_t k = group * b.group_size; k < (group + 1) * b.group_size; ++k) {
-      uint32_t word = codes[at(k / per_word, words)];
+      uint32_t word = codes[tiled_at(id, k / per_word, b.row_stride)];
       auto code = static_cast<float>(word >> (k % per_word * bits) & mask);
       out[k] = std::fma(code, scale, bias);
     }
@@ -86,7 +83,7 @@ class TiledRows : public CpuPrimitive {
     dispatch(
         inputs, outputs, [format = format_, rows = rows_](const auto& in, auto& out) {
           FloatOutput result(out[0]);
-          auto table = matrix_of(in, format);
+          auto table = matrix_of(std::span(in).subspan(1), format);
           const int* ids = in[0].template data<int>();
           int64_t width = out[0].shape(-1);
           parallel_for(static_cast<int>(in[0].size()), [&](int i) {

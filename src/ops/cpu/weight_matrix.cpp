@@ -12,25 +12,25 @@ MatrixB dense(const mx::array& w, bool transposed) {
   return b;
 }
 
-MatrixB quantized(const std::vector<mx::array>& inputs, const WeightFormat& format) {
+MatrixB quantized(std::span<const mx::array> w, const WeightFormat& format) {
   MatrixB b{};
-  b.data = inputs[1].data<char>();
+  b.data = w[0].data<char>();
   b.format = format.bits == 4 ? Format::q4 : Format::q8;
   b.transposed = format.transposed;
-  b.row_stride = inputs[1].shape(1);
-  b.scales = inputs[2].data<char>();
-  b.biases = inputs[3].data<char>();
-  b.scale_format = float_format(inputs[2], "quantized_linear");
+  b.row_stride = w[0].shape(1);
+  b.scales = w[1].data<char>();
+  b.biases = w[2].data<char>();
+  b.scale_format = float_format(w[1], "quantized_linear");
   b.group_size = format.group_size;
-  b.groups_per_row = inputs[2].shape(1);
+  b.groups_per_row = w[1].shape(1);
   return b;
 }
 
 }  // namespace
 
-MatrixB matrix_of(const std::vector<mx::array>& inputs, const WeightFormat& format) {
-  return format.bits == 0 ? dense(inputs[1], format.transposed)
-                          : quantized(inputs, format);
+MatrixB matrix_of(std::span<const mx::array> weight, const WeightFormat& format) {
+  return format.bits == 0 ? dense(weight[0], format.transposed)
+                          : quantized(weight, format);
 }
 
 mx::array in_row_order(const mx::array& x) {

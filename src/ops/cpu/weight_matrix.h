@@ -1,8 +1,8 @@
-// The weight of a linear among a primitive's inputs, as the kernels read it.
+// The weight of a linear, as the kernels read it.
 
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "ops/cpu/arrays.h"
 
@@ -17,9 +17,8 @@ struct WeightFormat {
   bool operator==(const WeightFormat&) const = default;
 };
 
-/// The weight behind the first of `inputs`: one array if dense; packed, scales and
-/// biases, in tiles, if not.
-MatrixB matrix_of(const std::vector<mx::array>& inputs, const WeightFormat& format);
+/// The weight as a B: one array if dense; packed, scales and biases, in tiles, if not.
+MatrixB matrix_of(std::span<const mx::array> weight, const WeightFormat& format);
 
 /// A copy in row order where the array is a view; kernels read weights as they lie.
 mx::array in_row_order(const mx::array& x);
