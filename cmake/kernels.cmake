@@ -13,7 +13,9 @@ endfunction()
 pupil_kernels(kernels_generic.cpp)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_OSX_ARCHITECTURES MATCHES "arm64")
   pupil_kernels(kernels_avx2.cpp -mavx2 -mfma -mf16c)
-  pupil_kernels(kernels_avx512.cpp -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c)
+  set(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c)
+  pupil_kernels(kernels_avx512.cpp ${avx512})
+  pupil_kernels(kernels_avx512_vnni.cpp ${avx512} -mavx512vnni)
 endif()
 
 # Our cblas_sgemm stands in front of the one in MLX's wheel: linked into every program,

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "ops/cpu/attention_types.h"
-#include "ops/cpu/few_rows_kernel.h"
+#include "ops/cpu/gemm_kernel.h"
 #include "ops/cpu/vector_math.h"
 
 namespace pupil::cpu {

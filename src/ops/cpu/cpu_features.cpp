@@ -26,10 +26,19 @@ bool has_avx512() {
 #endif
 }
 
+bool has_avx512_vnni() {
+#if defined(__x86_64__)
+  return has_avx512() && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
 std::vector<const KernelTable*> available() {
   std::vector<const KernelTable*> tables = {generic_kernels()};
   if (has_avx2()) tables.push_back(avx2_kernels());
   if (has_avx512()) tables.push_back(avx512_kernels());
+  if (has_avx512_vnni()) tables.push_back(avx512_vnni_kernels());
   return tables;
 }
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "ops/cpu/kernel_table.h"
-#include "ops/cpu/pack_codes.h"
+#include "ops/cpu/pack.h"
 
 namespace pupil::cpu {
 namespace {
@@ -126,6 +126,14 @@ void multiply_tile(const Gemm& g, const Tile& t) {
         multiply_edge<V, kVecs, kRows>(p, columns);
     }
   }
+}
+
+template <class V>
+void gemm_tile(const Gemm& g, const Tile& t) {
+  if (t.m1 - t.m0 <= V::kWideRows)
+    multiply_tile<V, V::kWideVecs, V::kWideRows>(g, t);
+  else
+    multiply_tile<V, V::kNarrowVecs, V::kNarrowRows>(g, t);
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ struct Isa {
   static constexpr int kLanes = 8;
   static constexpr int kNarrowVecs = 2, kNarrowRows = 6;
   static constexpr int kWideVecs = 4, kWideRows = 3;
+  static constexpr int kCodeVecs = 2, kCodeRows = 5;
+  static constexpr bool kByteDots = false;
   static constexpr int kPanelFloats = 4096;  // half of the first cache
   static constexpr const char* kName = "avx2";
 
@@ -56,16 +58,38 @@ struct Isa {
     return _mm256_and_ps(_mm256_cmp_ps(x, set1(limit), _CMP_NLT_UQ), v);
   }
 
-  static IVec as_int(Vec v) { return _mm256_castps_si256(v); }
-  // ((v >> shift) & mask) as float.
-  static Vec field(IVec v, int shift, int mask) {
-    return _mm256_cvtepi32_ps(
-        _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask)));
+  // Holds a value in a register at this point of the program.
+  static void keep(IVec& v) { asm("" : "+x"(v)); }
+  static IVec zero_ints() { return _mm256_setzero_si256(); }
+  static IVec set1_int(int32_t x) { return _mm256_set1_epi32(x); }
+  static IVec load_ints(const int32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
-  // Code `j` of each lane's word, as float.
+  static void store_ints(int32_t* p, IVec v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
+  }
+  static Vec to_floats(IVec v) { return _mm256_cvtepi32_ps(v); }
+  // Rounded to 16 bits each; of two, as pairs (low, high).
+  static void store_codes(int16_t* p, Vec v) {
+    __m256i whole = _mm256_cvtps_epi32(v);
+    __m128i packed = _mm_packs_epi32(
+        _mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+  }
+  static IVec pair_codes(Vec low, Vec high) {
+    return _mm256_blend_epi16(
+        _mm256_cvtps_epi32(low), _mm256_slli_epi32(_mm256_cvtps_epi32(high), 16), 0xaa);
+  }
+  // The j-th 16-bit pairs of packed words: codes j and j + 16 / kBits.
   template <int kBits>
-  static Vec code(IVec words, int j) {
-    return field(words, kBits * j, (1 << kBits) - 1);
+  static IVec code_pairs(IVec words, int j) {
+    return _mm256_and_si256(
+        _mm256_srli_epi32(words, kBits * j),
+        _mm256_set1_epi32(kBits == 4 ? 0x000f000f : 0x00ff00ff));
+  }
+  // sum + the products of two 16-bit pairs.
+  static IVec dot_pairs(IVec sum, IVec a, IVec b) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
   }
   // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
   template <int kBits>

@@ -16,6 +16,8 @@ struct Isa {
   static constexpr int kLanes = 16;
   static constexpr int kNarrowVecs = 2, kNarrowRows = 12;
   static constexpr int kWideVecs = 4, kWideRows = 6;
+  static constexpr int kCodeVecs = 2, kCodeRows = 12;
+  static constexpr bool kByteDots = false;
   static constexpr int kPanelFloats = 4096;  // half of the first cache
   static constexpr const char* kName = "avx512";
 
@@ -56,21 +58,34 @@ struct Isa {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, set1(limit), _CMP_NLT_UQ), v);
   }
 
-  static IVec as_int(Vec v) { return _mm512_castps_si512(v); }
-  // ((v >> shift) & mask) as float.
-  static Vec field(IVec v, int shift, int mask) {
-    return _mm512_cvtepi32_ps(_mm512_and_si512(
-        _mm512_srli_epi32(v, static_cast<unsigned>(shift)), _mm512_set1_epi32(mask)));
+  // Holds a value in a register at this point of the program.
+  static void keep(IVec& v) { asm("" : "+v"(v)); }
+  static IVec zero_ints() { return _mm512_setzero_si512(); }
+  static IVec set1_int(int32_t x) { return _mm512_set1_epi32(x); }
+  static IVec load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
+  static void store_ints(int32_t* p, IVec v) { _mm512_storeu_si512(p, v); }
+  static Vec to_floats(IVec v) { return _mm512_cvtepi32_ps(v); }
+  // Rounded to 16 bits each; of two, as pairs (low, high).
+  static void store_codes(int16_t* p, Vec v) {
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
   }
-  // Code `j` of each lane's word, as float.
+  static IVec pair_codes(Vec low, Vec high) {
+    return _mm512_mask_blend_epi16(
+        0xaaaaaaaa,
+        _mm512_cvtps_epi32(low),
+        _mm512_slli_epi32(_mm512_cvtps_epi32(high), 16));
+  }
+  // The j-th 16-bit pairs of packed words: codes j and j + 16 / kBits.
   template <int kBits>
-  static Vec code(IVec words, int j) {
-    if constexpr (kBits == 8) return field(words, 8 * j, 255);
-    const Vec values =
-        _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    // A look-up reads the low four bits of an index: no mask, no conversion.
-    return _mm512_permutexvar_ps(
-        _mm512_srli_epi32(words, static_cast<unsigned>(4 * j)), values);
+  static IVec code_pairs(IVec words, int j) {
+    return _mm512_and_si512(
+        _mm512_srli_epi32(words, static_cast<unsigned>(kBits * j)),
+        _mm512_set1_epi32(kBits == 4 ? 0x000f000f : 0x00ff00ff));
+  }
+  // sum + the products of two 16-bit pairs.
+  static IVec dot_pairs(IVec sum, IVec a, IVec b) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
   }
   // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
   template <int kBits>

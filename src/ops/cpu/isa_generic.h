@@ -15,8 +15,7 @@ namespace {
 
 struct Isa {
   using Vec = float __attribute__((vector_size(16)));
-  using IVec = uint32_t __attribute__((vector_size(16)));
-  using Signed = int32_t __attribute__((vector_size(16)));
+  using IVec = int32_t __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
 #if defined(__aarch64__)
   static constexpr int kNarrowVecs = 4, kNarrowRows = 6;
@@ -27,6 +26,8 @@ struct Isa {
   static constexpr int kWideVecs = 4, kWideRows = 2;
   static constexpr const char* kName = "generic";
 #endif
+  static constexpr int kCodeVecs = 2, kCodeRows = 4;
+  static constexpr bool kByteDots = false;
   static constexpr int kPanelFloats = 4096;  // half of the first cache
 
   static Vec zero() { return Vec{0, 0, 0, 0}; }
@@ -62,7 +63,7 @@ struct Isa {
 
   // 2^n for whole n in [-126, 127].
   static Vec pow2(Vec n) {
-    auto bits = (__builtin_convertvector(n, Signed) + 127) << 23;
+    auto bits = (__builtin_convertvector(n, IVec) + 127) << 23;
     return reinterpret_cast<Vec>(bits);
   }
   // Right for |v| < 2^22: the sum has no bits left for a fraction.
@@ -75,26 +76,57 @@ struct Isa {
     return pick(x < set1(limit), zero(), v);
   }
 
-  static IVec as_int(Vec v) { return reinterpret_cast<IVec>(v); }
-  // ((v >> shift) & mask) as float.
-  static Vec field(IVec v, int shift, int mask) {
-    auto bits = (v >> static_cast<uint32_t>(shift)) & static_cast<uint32_t>(mask);
-    return __builtin_convertvector(reinterpret_cast<Signed>(bits), Vec);
+  // Holds a value in a register at this point of the program.
+#if defined(__aarch64__)
+  static void keep(IVec& v) { asm("" : "+w"(v)); }
+#elif defined(__x86_64__)
+  static void keep(IVec& v) { asm("" : "+x"(v)); }
+#else
+  static void keep(IVec&) {}
+#endif
+  static IVec zero_ints() { return IVec{0, 0, 0, 0}; }
+  static IVec set1_int(int32_t x) { return IVec{x, x, x, x}; }
+  static IVec load_ints(const int32_t* p) {
+    IVec v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
   }
-  // Code `j` of each lane's word, as float.
+  static void store_ints(int32_t* p, IVec v) { __builtin_memcpy(p, &v, sizeof v); }
+  static Vec to_floats(IVec v) { return __builtin_convertvector(v, Vec); }
+  // Rounded to 16 bits each; of two, as pairs (low, high).
+  static void store_codes(int16_t* p, Vec v) {
+    IVec whole = to_ints(v);
+    for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int16_t>(whole[i]);
+  }
+  static IVec pair_codes(Vec low, Vec high) {
+    return (to_ints(low) & 0xffff) | (to_ints(high) << 16);
+  }
+  // The j-th 16-bit pairs of packed words: codes j and j + 16 / kBits.
   template <int kBits>
-  static Vec code(IVec words, int j) {
-    return field(words, kBits * j, (1 << kBits) - 1);
+  static IVec code_pairs(IVec words, int j) {
+    return (words >> (kBits * j)) & (kBits == 4 ? 0x000f000f : 0x00ff00ff);
   }
+  // sum + the products of two 16-bit pairs.
+#if defined(__aarch64__)
+  static IVec dot_pairs(IVec sum, IVec a, IVec b) {
+    auto x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+    int32x4_t high = vmull_s16(vget_high_s16(x), vget_high_s16(y));
+    return vaddq_s32(sum, vpaddq_s32(low, high));
+  }
+#else
+  static IVec dot_pairs(IVec sum, IVec a, IVec b) {
+    return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+  }
+#endif
   // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
   template <int kBits>
   static Vec row_codes(const uint32_t* words, int64_t step, int64_t from) {
     (void)step;  // 4 lanes lie in one word
-    uint32_t word = words[0] >> (from * kBits);
-    return field(
-        IVec{word, word >> kBits, word >> 2 * kBits, word >> 3 * kBits},
-        0,
-        (1 << kBits) - 1);
+    auto code = [word = words[0], from](int i) {
+      return static_cast<float>(word >> ((from + i) * kBits) & ((1u << kBits) - 1));
+    };
+    return Vec{code(0), code(1), code(2), code(3)};
   }
 
   // Lanes are rows: r[j] lane i = p[i * stride + j], for j < 4.
@@ -108,9 +140,11 @@ struct Isa {
   static void prefetch(const void* p) { __builtin_prefetch(p); }
 
  private:
-  static Vec pick(Signed mask, Vec yes, Vec no) {
+  // v is rounded: whole, or NaN.
+  static IVec to_ints(Vec v) { return __builtin_convertvector(round(v), IVec); }
+  static Vec pick(IVec mask, Vec yes, Vec no) {
     auto bits =
-        (mask & reinterpret_cast<Signed>(yes)) | (~mask & reinterpret_cast<Signed>(no));
+        (mask & reinterpret_cast<IVec>(yes)) | (~mask & reinterpret_cast<IVec>(no));
     return reinterpret_cast<Vec>(bits);
   }
 };

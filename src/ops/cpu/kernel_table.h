@@ -9,12 +9,13 @@
 #include <stdint.h>
 
 #include "ops/cpu/attention_types.h"
+#include "ops/cpu/code_types.h"
 
 namespace pupil::cpu {
 
 enum class Format : int { f32, f16, bf16, q4, q8 };
 
-/// Rows of a quantised matrix that lie interleaved in memory (pack_codes.h).
+/// Rows of a quantised matrix that lie interleaved in memory (tile_layout.h).
 constexpr int kTileRows = 16;
 
 /// Where element `i` of row `row` lies in tiles of rows of `per_row` elements.
@@ -46,6 +47,17 @@ struct Gemm {
   bool accumulate;  // start from C's values, not from 0
 };
 
+/// C [M, N] = A [M, K] B in whole numbers; B is quantised.
+struct CodeGemm {
+  CodedRows a;
+  MatrixB b;
+  float* c;
+  int64_t c_stride;
+  int64_t m, n, k;
+
+  bool few_rows() const { return m <= kFewRows && b.transposed; }
+};
+
 /// One thread's share of a product: rows [m0, m1), columns [n0, n1).
 struct Tile {
   int64_t m0, m1, n0, n1;
@@ -58,6 +70,10 @@ struct KernelTable {
   int wide_columns;    // and for others
   int wide_rows;
   void (*gemm_tile)(const Gemm& gemm, const Tile& tile);
+  int code_columns;  // a panel's in whole numbers
+  bool byte_dots;    // few rows are taken as bytes, not as pairs
+  void (*code_row)(const float* x, int64_t k, const CodedRows& rows, int64_t m);
+  void (*code_tile)(const CodeGemm& gemm, const Tile& tile);
   /// n float32 from 16-bit or float32 values, and back.
   void (*widen)(const void* from, Format format, float* to, int64_t n);
   void (*narrow)(const float* from, Format format, void* to, int64_t n);
@@ -97,5 +113,6 @@ struct KernelTable {
 const KernelTable* generic_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
+const KernelTable* avx512_vnni_kernels();
 
 }  // namespace pupil::cpu

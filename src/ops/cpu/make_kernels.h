@@ -4,8 +4,9 @@
 
 #include "ops/cpu/activation_kernel.h"
 #include "ops/cpu/attention_vjp_kernel.h"
+#include "ops/cpu/code_rows_kernel.h"
 #include "ops/cpu/convert_kernel.h"
-#include "ops/cpu/few_rows_kernel.h"
+#include "ops/cpu/few_code_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
 
 namespace pupil::cpu {
@@ -20,6 +21,10 @@ const KernelTable* make_kernels() {
       .wide_columns = V::kWideVecs * V::kLanes,
       .wide_rows = V::kWideRows,
       .gemm_tile = gemm_tile<V>,
+      .code_columns = V::kCodeVecs * V::kLanes,
+      .byte_dots = V::kByteDots,
+      .code_row = code_row<V>,
+      .code_tile = code_tile<V>,
       .widen = widen<V>,
       .narrow = narrow<V>,
       .swiglu = swiglu_rows<V>,

@@ -3,8 +3,7 @@
 
 #pragma once
 
-#include "ops/cpu/half_types.h"
-#include "ops/cpu/kernel_table.h"
+#include "ops/cpu/tile_layout.h"
 
 namespace pupil::cpu {
 namespace {
@@ -16,11 +15,6 @@ struct Panel {
   int64_t width;   // the panel's columns
   float* out;      // [kc, width]
 };
-
-template <class T>
-const T* typed(const void* p) {
-  return static_cast<const T*>(p);
-}
 
 // One element of B, for edges.
 template <class V, class T>
@@ -65,6 +59,20 @@ void pack_transposed(const MatrixB& b, const Panel& p) {
     for (; k < p.kc; ++k) pack_edge<DenseElement<V, T>>(b, p, k, c, c + V::kLanes);
   }
   for (int64_t k = 0; k < p.kc; ++k) pack_edge<DenseElement<V, T>>(b, p, k, c, p.width);
+}
+
+using PackFn = void (*)(const MatrixB&, const Panel&);
+
+template <class V, class T>
+PackFn packer_of(bool transposed) {
+  return transposed ? pack_transposed<V, T> : pack_rows<V, T>;
+}
+
+template <class V>
+PackFn packer_for(const MatrixB& b) {
+  if (b.format == Format::f16) return packer_of<V, Half>(b.transposed);
+  if (b.format == Format::bf16) return packer_of<V, Bf16>(b.transposed);
+  return packer_of<V, float>(b.transposed);
 }
 
 }  // namespace

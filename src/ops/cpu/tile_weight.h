@@ -6,8 +6,9 @@
 
 namespace pupil::cpu {
 
-/// The same weight in the tiles of pack_codes.h: packed [T, in * bits / 32, 16], scales
-/// and biases [T, in / group_size, 16] for T = ceil(out / 16). Evaluates its arrays.
+/// The same weight in the tiles of tile_layout.h: packed [T, in * bits / 32, 16],
+/// scales and biases [T, in / group_size, 16] for T = ceil(out / 16). Evaluates its
+/// arrays.
 QuantizedWeight tiled(const QuantizedWeight& weight);
 
 /// Rows of a tiled table: ids [...] int32 -> [..., in] in `dtype`. Ids outside the

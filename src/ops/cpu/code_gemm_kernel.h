@@ -1,0 +1,171 @@
+// C = A B for a quantised B in whole numbers, at many rows.
+
+#pragma once
+
+#include "ops/cpu/code_panel.h"
+
+namespace pupil::cpu {
+namespace {
+
+// The exact sums of one group: kRows rows of pairs, `stride` apart, times the panel's.
+template <class V, int kRows>
+[[gnu::always_inline]] inline void sum_group(
+    const int32_t* x,
+    int64_t stride,
+    const int32_t* codes,
+    int64_t pairs,
+    typename V::IVec sums[kRows][V::kCodeVecs]) {
+  constexpr int kVecs = V::kCodeVecs;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) sums[i][j] = V::zero_ints();
+  const int32_t* end = x + pairs;
+  do {
+    typename V::IVec b[kVecs];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) b[j] = V::load_ints(codes + j * V::kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      auto pair = V::set1_int(load_int(x + i * stride));
+#pragma GCC unroll 4
+      for (int j = 0; j < kVecs; ++j) sums[i][j] = V::dot_pairs(sums[i][j], b[j], pair);
+    }
+    codes += CodePanel<V>::kWidth;
+  } while (++x != end);
+  // GCC 12 else keeps a copy of each sum in memory, through every turn of the loop.
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) V::keep(sums[i][j]);
+}
+
+/// Scales and sums of A's rows for one group, `stride` from row to row.
+struct RowScales {
+  const float *scales, *sums;
+  int64_t stride;
+};
+
+// C (+)= the sums of one group with their scales.
+template <class V, int kRows, bool kBias>
+[[gnu::always_inline]] inline void add_group(
+    const typename V::IVec sums[kRows][V::kCodeVecs],
+    const RowScales& rows,
+    const float* scales,
+    const float* biases,
+    float* c,
+    int64_t c_stride,
+    bool from_zero) {
+#pragma GCC unroll 4
+  for (int j = 0; j < V::kCodeVecs; ++j) {
+    auto scale = V::load(scales + j * V::kLanes);
+    auto bias = kBias ? V::load(biases + j * V::kLanes) : V::zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      float* to = c + i * c_stride + j * V::kLanes;
+      auto before = from_zero ? V::zero() : V::load(to);
+      auto sum =
+          V::mul(V::to_floats(sums[i][j]), V::set1(rows.scales[i * rows.stride]));
+      sum = V::fma(sum, scale, before);
+      if (kBias) sum = V::fma(V::set1(rows.sums[i * rows.stride]), bias, sum);
+      V::store(to, sum);
+    }
+  }
+}
+
+// C [kRows, panel's columns] (+)= rows m.. of A times the panel, group by group. The
+// float32 sums lie in C between the groups.
+template <class V, int kRows, bool kBias>
+void code_micro_kernel(
+    const CodedRows& a,
+    int64_t m,
+    const CodePanel<V>& p,
+    float* c,
+    int64_t c_stride,
+    bool from_zero) {
+  constexpr int64_t kWidth = CodePanel<V>::kWidth;
+  const int64_t pairs = a.group_size / 2, stride = a.stride() / 2;
+  const int64_t groups = p.groups(a.group_size);
+  const int64_t first = m * a.groups + p.k0 / a.group_size;
+  const auto* x = reinterpret_cast<const int32_t*>(a.codes + m * a.stride() + p.k0);
+  for (int64_t g = 0; g < groups; ++g) {
+    typename V::IVec sums[kRows][V::kCodeVecs];
+    sum_group<V, kRows>(
+        x + g * pairs, stride, p.codes + g * pairs * kWidth, pairs, sums);
+    add_group<V, kRows, kBias>(
+        sums,
+        {a.scales + first + g, a.sums + first + g, a.groups},
+        p.scales + g * kWidth,
+        p.biases + g * kWidth,
+        c,
+        c_stride,
+        from_zero && g == 0);
+  }
+}
+
+/// Rows [m0, m1) of A against one panel, into C's columns from the panel's first on.
+struct CodeStrip {
+  const CodedRows& a;
+  int64_t m0, m1;
+  float* c;  // of row m0
+  int64_t c_stride;
+  bool from_zero;
+};
+
+// kRows rows at a time, then fewer.
+template <class V, bool kBias, int kRows>
+void multiply_codes(const CodePanel<V>& p, CodeStrip s) {
+  for (; s.m1 - s.m0 >= kRows; s.m0 += kRows, s.c += kRows * s.c_stride)
+    code_micro_kernel<V, kRows, kBias>(s.a, s.m0, p, s.c, s.c_stride, s.from_zero);
+  if constexpr (kRows > 1) {
+    if (s.m0 < s.m1) multiply_codes<V, kBias, kRows - 1>(p, s);
+  }
+}
+
+// The same where C has fewer columns than the panel: through a buffer.
+template <class V, bool kBias>
+void multiply_codes_edge(const CodePanel<V>& p, CodeStrip s) {
+  constexpr int64_t kWidth = CodePanel<V>::kWidth;
+  float buffer[V::kCodeRows * kWidth];
+  for (int64_t m = s.m0; m < s.m1; m += V::kCodeRows) {
+    int64_t rows = s.m1 - m < V::kCodeRows ? s.m1 - m : V::kCodeRows;
+    float* c = s.c + (m - s.m0) * s.c_stride;
+    if (!s.from_zero) copy_block(c, s.c_stride, buffer, kWidth, rows, p.n);
+    multiply_codes<V, kBias, V::kCodeRows>(
+        p, {s.a, m, m + rows, buffer, kWidth, s.from_zero});
+    copy_block(buffer, kWidth, c, s.c_stride, rows, p.n);
+  }
+}
+
+// `unpack` fills a panel whose place is set.
+template <class V, bool kBias, class Unpack>
+void code_panels(const CodeGemm& g, const Tile& t, const Unpack& unpack) {
+  CodePanel<V> panel;
+  for (int64_t n = t.n0; n < t.n1; n += panel.kWidth)
+    for (int64_t k = 0; k < g.k; k += kCodeDepth) {
+      panel.k0 = k;
+      panel.kc = g.k - k < kCodeDepth ? g.k - k : kCodeDepth;
+      panel.n0 = n;
+      panel.n = t.n1 - n < panel.kWidth ? t.n1 - n : panel.kWidth;
+      unpack(panel);
+      float* c = g.c + t.m0 * g.c_stride + n;
+      CodeStrip strip{g.a, t.m0, t.m1, c, g.c_stride, k == 0};
+      if (panel.n == panel.kWidth)
+        multiply_codes<V, kBias, V::kCodeRows>(panel, strip);
+      else
+        multiply_codes_edge<V, kBias>(panel, strip);
+    }
+}
+
+template <class V, int kBits>
+void many_code_rows(const CodeGemm& g, const Tile& t) {
+  if (g.b.transposed)
+    code_panels<V, true>(
+        g, t, [&](CodePanel<V>& p) { unpack_panel<V, kBits>(g.b, p); });
+  else
+    code_panels<V, false>(
+        g, t, [&](CodePanel<V>& p) { recode_panel<V, kBits>(g.b, g.k, p); });
+}
+
+}  // namespace
+}  // namespace pupil::cpu
