@@ -40,15 +40,17 @@ DecodeState::DecodeState(
 void DecodeState::grow() {
   const auto& config = model_.config;
   int more = std::min(kTailStep, capacity_ - room_);
-  auto space =
-      mx::zeros({num_rows(), config.num_kv_heads, more, config.head_dim}, model_.dtype);
+  auto space = [&] {  // memory of its own: a step writes into it
+    return mx::zeros(
+        {num_rows(), config.num_kv_heads, more, config.head_dim}, model_.dtype);
+  };
   for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
     if (room_ == 0) {
-      tail_k_.push_back(space);
-      tail_v_.push_back(space);
+      tail_k_.push_back(space());
+      tail_v_.push_back(space());
     } else {
-      tail_k_[layer] = mx::concatenate({tail_k_[layer], space}, 2);
-      tail_v_[layer] = mx::concatenate({tail_v_[layer], space}, 2);
+      tail_k_[layer] = mx::concatenate({tail_k_[layer], space()}, 2);
+      tail_v_[layer] = mx::concatenate({tail_v_[layer], space()}, 2);
     }
   }
   room_ += more;
@@ -87,11 +89,7 @@ mx::array DecodeState::run_blocks(const mx::array& tokens) {
   auto table = rope_table(int_array(positions_), model_.rope_periods);
   auto x = model_.model.embed_tokens.rows(tokens, model_.dtype);  // [R, D]
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    cpu::BlockCache cache{
-        prefixes_[layer],
-        std::move(tail_k_[layer]),  // nobody else may hold what is written in place
-        std::move(tail_v_[layer]),
-        length_};
+    cpu::BlockCache cache{prefixes_[layer], tail_k_[layer], tail_v_[layer], length_};
     auto result =
         cpu::decode_block(blocks_[layer], x, table, cache, attention_scale(model_));
     x = result.x;

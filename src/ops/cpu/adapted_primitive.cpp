@@ -78,28 +78,20 @@ class AdaptedProduct : public CpuPrimitive {
       const std::vector<mx::array>& in,
       mx::array& out) {
     if (out.size() == 0) return;
-    FloatInput x(in[0]), a(in[in.size() - 2]), b(in.back());
+    FloatInput x(in[0]), down(in[in.size() - 2]), up(in.back());
     FloatOutput y(out);
     int64_t k = in[0].shape(-1), n = out.shape(-1), rank = in.back().shape(0);
     int64_t m = static_cast<int64_t>(out.size()) / n;
     LowRankTerm term{
-        s.transposed ? float_matrix(a.data(), rank, false)
-                     : float_matrix(b.data(), k, true),
-        s.transposed ? float_matrix(b.data(), n, false)
-                     : float_matrix(a.data(), rank, true),
+        s.transposed ? float_matrix(down.data(), rank, false)
+                     : float_matrix(up.data(), k, true),
+        s.transposed ? float_matrix(up.data(), n, false)
+                     : float_matrix(down.data(), rank, true),
         rank,
         scale};
-    multiply(
-        {x.data(),
-         k,
-         matrix_of(std::span(in).subspan(1), s),
-         y.data(),
-         n,
-         m,
-         n,
-         k,
-         false},
-        term);
+    auto b = matrix_of(std::span(in).subspan(1), s);
+    Product product{{x.data(), k, b, y.data(), n, m, n, k, false}, term};
+    multiply({&product, 1});
     y.finish();
   }
 

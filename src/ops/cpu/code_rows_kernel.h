@@ -36,22 +36,6 @@ Bytes16 in_order(Codes8 v) {
   return raw;
 }
 
-template <class V>
-float largest_of_lanes(typename V::Vec v) {
-  float lanes[V::kLanes], largest = 0;
-  V::store(lanes, v);
-  for (float lane : lanes) largest = lane > largest ? lane : largest;
-  return largest;
-}
-
-template <class V>
-float sum_of_lanes(typename V::Vec v) {
-  float lanes[V::kLanes], sum = 0;
-  V::store(lanes, v);
-  for (float lane : lanes) sum += lane;
-  return sum;
-}
-
 // One group. Sums of codes are whole and below 2^24: exact in any order. A NaN stays in
 // the sum, and an infinity becomes one.
 template <class V, CodeOrder kOrder>
@@ -62,7 +46,7 @@ void code_group(
     auto v = V::load(x + i);
     largest = V::max(V::max(v, V::sub(V::zero(), v)), largest);
   }
-  float top = largest_of_lanes<V>(largest);
+  float top = V::max_lane(largest);
   auto inverse = V::set1(top > 1e-30f ? limit / top : 0.0f);
   for (int i = 0; i < n; i += V::kLanes) {
     auto v = V::round(V::mul(V::load(x + i), inverse));
@@ -75,7 +59,7 @@ void code_group(
     auto ordered = in_order<kOrder>(v);
     __builtin_memcpy(codes + i, &ordered, sizeof ordered);
   }
-  float codes_sum = sum_of_lanes<V>(total);
+  float codes_sum = V::sum_lanes(total);
   *scale = codes_sum == codes_sum ? top / limit : codes_sum;
   *sum = codes_sum * *scale;
 }

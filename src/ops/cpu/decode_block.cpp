@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
+#include <stdexcept>
 
 #include "ops/cpu/attention_primitive.h"
 #include "ops/cpu/cpu_features.h"
@@ -64,7 +66,7 @@ class Run {
     norm(x, w_.input_norm);
     project();
     attend(prefix_rows);
-    w_.o(scratch_.attended, rows_, scratch_.sum);
+    apply(scratch_.attended, {{w_.o, scratch_.sum}});
     add(x, scratch_.sum, rows_ * width_);
     norm(x, w_.post_norm);
     feed_forward();
@@ -72,6 +74,20 @@ class Run {
   }
 
  private:
+  struct Use {
+    const BlockLinear& linear;
+    float* y;
+  };
+
+  // Linears of the same input.
+  void apply(const float* x, std::initializer_list<Use> uses) {
+    std::vector<Product> products;
+    for (const auto& use : uses)
+      products.push_back(use.linear.product(x, rows_, use.y));
+    multiply(products);
+    for (const auto& use : uses) use.linear.add_bias(rows_, use.y);
+  }
+
   void norm(const float* x, const mx::array& weight) {
     kernels().rms_norm(
         x, weight.data<float>(), w_.norm_eps, scratch_.normed, rows_, width_);
@@ -79,9 +95,8 @@ class Run {
 
   // Queries, and the new keys and values in their places.
   void project() {
-    w_.q(scratch_.normed, rows_, scratch_.q);
-    w_.k(scratch_.normed, rows_, scratch_.k);
-    w_.v(scratch_.normed, rows_, scratch_.v);
+    apply(
+        scratch_.normed, {{w_.q, scratch_.q}, {w_.k, scratch_.k}, {w_.v, scratch_.v}});
     const float *cos = in_[1].data<float>(), *sin = in_[2].data<float>();
     for (int64_t r = 0; r < rows_; ++r) {
       int64_t angle = r * (w_.width / 2);
@@ -132,8 +147,7 @@ class Run {
   }
 
   void feed_forward() {
-    w_.gate(scratch_.normed, rows_, scratch_.gate);
-    w_.up(scratch_.normed, rows_, scratch_.up);
+    apply(scratch_.normed, {{w_.gate, scratch_.gate}, {w_.up, scratch_.up}});
     constexpr int64_t kPiece = 8 * 1024;
     int64_t count = rows_ * w_.gate.out();
     parallel_for(static_cast<int>((count + kPiece - 1) / kPiece), [&](int piece) {
@@ -141,7 +155,7 @@ class Run {
       float* gate = scratch_.gate + at;
       kernels().swiglu(gate, scratch_.up + at, gate, n);
     });
-    w_.down(scratch_.gate, rows_, scratch_.sum);
+    apply(scratch_.gate, {{w_.down, scratch_.sum}});
   }
 
   const BlockWeights& w_;
@@ -172,23 +186,13 @@ class DecodeBlock : public CpuPrimitive {
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     allocate(outputs[0]);
-    bool copies_k = take_over(inputs[3], outputs[1]);
-    bool copies_v = take_over(inputs[4], outputs[2]);
+    take_over(inputs[3], outputs[1]);
+    take_over(inputs[4], outputs[2]);
     queue(
         inputs,
         outputs,
-        [w = weights_,
-         rows = prefix_rows_,
-         length = length_,
-         scale = scale_,
-         copies_k,
-         copies_v](const Arrays& in, Arrays& out) {
-          if (copies_k)
-            std::memcpy(out[1].data<char>(), in[3].data<char>(), in[3].nbytes());
-          if (copies_v)
-            std::memcpy(out[2].data<char>(), in[4].data<char>(), in[4].nbytes());
-          Run(*w, length, scale, in, out)(rows);
-        });
+        [w = weights_, rows = prefix_rows_, length = length_, scale = scale_](
+            const Arrays& in, Arrays& out) { Run(*w, length, scale, in, out)(rows); });
   }
 
  private:
@@ -197,14 +201,13 @@ class DecodeBlock : public CpuPrimitive {
   int length_;
   float scale_;
 
-  // Whether the task has to copy: somebody else still reads the old tail.
-  static bool take_over(const mx::array& in, mx::array& out) {
-    if (in.is_donatable()) {
-      out.copy_shared_buffer(in);
-      return false;
-    }
-    allocate(out);
-    return true;
+  // The old tail's memory, whoever else still holds it: tasks of the steps before may,
+  // and none of them reads the new token's place.
+  static void take_over(const mx::array& in, mx::array& out) {
+    if (!in.flags().row_contiguous || in.data_size() != in.size())
+      throw std::invalid_argument(
+          "[decode_block] a tail must lie in memory of its own");
+    out.copy_shared_buffer(in);
   }
 };
 
@@ -233,8 +236,11 @@ BlockLinear::BlockLinear(
       low_rank->scale};
 }
 
-void BlockLinear::operator()(const float* x, int64_t rows, float* y) const {
-  multiply({x, in_, matrix_, y, out_, rows, out_, in_, false}, term_);
+Product BlockLinear::product(const float* x, int64_t rows, float* y) const {
+  return {{x, in_, matrix_, y, out_, rows, out_, in_, false}, term_};
+}
+
+void BlockLinear::add_bias(int64_t rows, float* y) const {
   if (!bias_) return;
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t i = 0; i < out_; ++i) y[r * out_ + i] += bias_[i];

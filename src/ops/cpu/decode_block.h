@@ -32,8 +32,10 @@ class BlockLinear {
       int in,
       int out);
 
-  /// x [rows, in] -> y [rows, out]
-  void operator()(const float* x, int64_t rows, float* y) const;
+  /// x [rows, in] -> y [rows, out], but for the bias.
+  Product product(const float* x, int64_t rows, float* y) const;
+
+  void add_bias(int64_t rows, float* y) const;
 
   int out() const { return out_; }
 
@@ -64,7 +66,8 @@ struct BlockResult {
 };
 
 /// x [R, D] float32, the layer's input -> its output, and the tails with the new
-/// token's keys and values, in place where nobody else holds them.
+/// token's keys and values. They are written in place, `length` tokens into the old
+/// tails' memory: each must have memory of its own, and that place no other reader.
 BlockResult decode_block(
     const std::shared_ptr<const BlockWeights>& weights,
     const mx::array& x,

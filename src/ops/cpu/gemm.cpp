@@ -14,9 +14,9 @@ namespace {
 constexpr int64_t kMinTileWork = 32 * 1024;
 constexpr int64_t kMinTileRows = 48;
 
+/// Of a tile.
 struct Tiling {
-  int64_t rows, columns;  // of a tile
-  int64_t down, across;   // number of tiles
+  int64_t rows, columns;
 };
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -37,7 +37,7 @@ Tiling tiling_for(const Gemm& g, int64_t width) {
   int64_t rows = g.m;
   if (across < wanted / 2 && g.m > kMinTileRows)
     rows = round_up(std::max(ceil_div(g.m * across, wanted), kMinTileRows), 12);
-  return {rows, columns, ceil_div(g.m, rows), across};
+  return {rows, columns};
 }
 
 void clear(const Gemm& g) {
@@ -45,12 +45,11 @@ void clear(const Gemm& g) {
     std::fill(g.c + i * g.c_stride, g.c + i * g.c_stride + g.n, 0.0f);
 }
 
-template <class Body>
-void for_tiles(const Gemm& g, const Tiling& tiling, const Body& body) {
-  parallel_for(static_cast<int>(tiling.down * tiling.across), [&](int i) {
-    int64_t m = i % tiling.down * tiling.rows, n = i / tiling.down * tiling.columns;
-    body(Tile{m, std::min(m + tiling.rows, g.m), n, std::min(n + tiling.columns, g.n)});
-  });
+void add_tiles(const Gemm& g, const Tiling& tiling, std::vector<Tile>& tiles) {
+  for (int64_t n = 0; n < g.n; n += tiling.columns)
+    for (int64_t m = 0; m < g.m; m += tiling.rows)
+      tiles.push_back(
+          {m, std::min(m + tiling.rows, g.m), n, std::min(n + tiling.columns, g.n)});
 }
 
 CodeOrder order_for(const Gemm& g) {
@@ -94,14 +93,44 @@ class Coded {
   }
 };
 
-// B is quantised: the product in whole numbers.
-void multiply_codes(const Gemm& g) {
-  Coded coded(g);
-  CodeGemm product{coded.rows(), g.b, g.c, g.c_stride, g.m, g.n, g.k};
-  auto tiling = tiling_for(g, kernels().code_columns);
-  if (product.few_rows()) tiling.rows = g.m, tiling.down = 1;
-  auto* tile = kernels().code_tile;
-  for_tiles(g, tiling, [&](const Tile& t) { tile(product, t); });
+bool is_quantized(const Gemm& g) {
+  return g.b.format == Format::q4 || g.b.format == Format::q8;
+}
+
+// The products of one A with quantised weights of one format, in whole numbers.
+void multiply_codes(std::span<const Product> products) {
+  Coded coded(products[0].gemm);
+  std::vector<CodeGemm> gemms;
+  std::vector<Tile> tiles;
+  std::vector<int> owners;  // of the tiles
+  for (const auto& [g, term] : products) {
+    auto tiling = tiling_for(g, kernels().code_columns);
+    gemms.push_back({coded.rows(), g.b, g.c, g.c_stride, g.m, g.n, g.k});
+    if (gemms.back().few_rows()) tiling.rows = g.m;
+    add_tiles(g, tiling, tiles);
+    owners.resize(tiles.size(), static_cast<int>(gemms.size()) - 1);
+  }
+  auto* run = kernels().code_tile;
+  parallel_for(
+      static_cast<int>(tiles.size()), [&](int i) { run(gemms[owners[i]], tiles[i]); });
+}
+
+bool share_codes(std::span<const Product> products) {
+  const auto& first = products[0].gemm;
+  for (const auto& [g, term] : products)
+    if (!is_quantized(g) || g.m == 0 || g.n == 0 || g.k == 0 || g.a != first.a ||
+        g.m != first.m || g.k != first.k || g.b.format != first.b.format ||
+        g.b.group_size != first.b.group_size || g.b.transposed != first.b.transposed)
+      return false;
+  return true;
+}
+
+void add_term(const Gemm& g, const LowRankTerm& t) {
+  if (t.rank == 0 || g.m == 0 || g.n == 0) return;
+  std::vector<float> inner(g.m * t.rank);
+  multiply({g.a, g.a_stride, t.down, inner.data(), t.rank, g.m, t.rank, g.k, false});
+  for (float& value : inner) value *= t.scale;
+  multiply({inner.data(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
 }
 
 }  // namespace
@@ -112,19 +141,26 @@ void multiply(const Gemm& g) {
     if (!g.accumulate) clear(g);
     return;
   }
+  if (is_quantized(g)) {
+    Product alone{g, {}};
+    return multiply_codes({&alone, 1});
+  }
   const auto& table = kernels();
-  if (g.b.format == Format::q4 || g.b.format == Format::q8) return multiply_codes(g);
-  int64_t width = g.m <= table.wide_rows ? table.wide_columns : table.narrow_columns;
-  for_tiles(g, tiling_for(g, width), [&](const Tile& t) { table.gemm_tile(g, t); });
+  std::vector<Tile> tiles;
+  add_tiles(
+      g,
+      tiling_for(g, g.m <= table.wide_rows ? table.wide_columns : table.narrow_columns),
+      tiles);
+  parallel_for(
+      static_cast<int>(tiles.size()), [&](int i) { table.gemm_tile(g, tiles[i]); });
 }
 
-void multiply(const Gemm& g, const LowRankTerm& t) {
-  multiply(g);
-  if (t.rank == 0 || g.m == 0 || g.n == 0) return;
-  std::vector<float> inner(g.m * t.rank);
-  multiply({g.a, g.a_stride, t.down, inner.data(), t.rank, g.m, t.rank, g.k, false});
-  for (float& value : inner) value *= t.scale;
-  multiply({inner.data(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
+void multiply(std::span<const Product> products) {
+  if (share_codes(products))
+    multiply_codes(products);
+  else
+    for (const auto& product : products) multiply(product.gemm);
+  for (const auto& product : products) add_term(product.gemm, product.term);
 }
 
 MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed) {

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <span>
+
 #include "ops/cpu/kernel_table.h"
 
 namespace pupil::cpu {
@@ -17,8 +19,15 @@ struct LowRankTerm {
   float scale;
 };
 
-/// Computes gemm.c with the term added, on top of the product's own sum.
-void multiply(const Gemm& gemm, const LowRankTerm& term);
+/// A product, and the term that is added on top of its own sum.
+struct Product {
+  Gemm gemm;
+  LowRankTerm term;
+};
+
+/// Computes the products; those of one A with quantised weights of one format share its
+/// codes and run as one job.
+void multiply(std::span<const Product> products);
 
 /// A float32 matrix as a B; `transposed`: data holds its transpose.
 MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed);

@@ -45,6 +45,10 @@ struct Isa {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, 0));
   }
 
+  // Over the lanes, in any order.
+  static float max_lane(Vec v) { return _mm512_reduce_max_ps(v); }
+  static float sum_lanes(Vec v) { return _mm512_reduce_add_ps(v); }
+
   // 2^n for whole n in [-126, 127].
   static Vec pow2(Vec n) {
     __m512i bits = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));

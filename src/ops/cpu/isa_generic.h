@@ -61,6 +61,13 @@ struct Isa {
     for (int i = 0; i < 4; ++i) p[i] = to_half(v[i]);
   }
 
+  // Over the lanes, in any order.
+  static float max_lane(Vec v) {
+    float low = v[0] > v[1] ? v[0] : v[1], high = v[2] > v[3] ? v[2] : v[3];
+    return low > high ? low : high;
+  }
+  static float sum_lanes(Vec v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
   // 2^n for whole n in [-126, 127].
   static Vec pow2(Vec n) {
     auto bits = (__builtin_convertvector(n, IVec) + 127) << 23;
