@@ -11,6 +11,7 @@
 
 #include "app/commands.h"
 #include "app/version.h"
+#include "base/allocator.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/quote.h"
@@ -79,6 +80,7 @@ void expect_written() {
 
 int main(int argc, char** argv) {
   pupil::start_log();
+  pupil::keep_freed_memory();
   CLI::App app("Pupil teaches a small code model with AI feedback.", "pupil");
   app.set_version_flag("--version", pupil::version_text);
   app.require_subcommand(1);

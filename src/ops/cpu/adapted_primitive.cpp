@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "ops/cpu/adapted_gradient.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/linear_primitive.h"
 #include "ops/cpu/weight_matrix.h"
@@ -12,8 +13,7 @@ namespace {
 // The weight's inputs of a primitive, behind x: one array if dense, three if packed.
 using Weights = std::vector<mx::array>;
 
-/// y = x W^T + scale (x A) B, or `transposed` false its way back: dy W + scale (dy B^T)
-/// A^T. Inputs: x, the weight's, A, B.
+/// y = x W^T + scale (x A) B. Inputs: x, the weight's, A, B.
 class AdaptedProduct : public CpuPrimitive {
  public:
   AdaptedProduct(mx::Stream stream, const WeightFormat& format, float scale)
@@ -32,13 +32,14 @@ class AdaptedProduct : public CpuPrimitive {
       const std::vector<int>& argnums,
       const std::vector<mx::array>&) override {
     int a = static_cast<int>(primals.size()) - 2, b = a + 1;
+    Weights weights(primals.begin() + 1, primals.end() - 2);
+    auto all = adapted_gradient(
+        {primals[0], weights, primals[a], primals[b]}, cotangents[0], format_, scale_);
     std::vector<mx::array> gradients;
     for (int i : argnums) {
       if (i != 0 && i != a && i != b)
         throw std::invalid_argument("[linear] the weight under an adapter is frozen");
-      if (i == 0) gradients.push_back(input_gradient(primals, cotangents[0]));
-      if (i == a) gradients.push_back(a_gradient(primals, cotangents[0]));
-      if (i == b) gradients.push_back(b_gradient(primals, cotangents[0]));
+      gradients.push_back(i == 0 ? all.x : i == a ? all.a : all.b);
     }
     return gradients;
   }
@@ -60,9 +61,8 @@ class AdaptedProduct : public CpuPrimitive {
     for (const auto& w : weights) inputs.push_back(in_row_order(w));
     inputs.push_back(in_row_order(a));
     inputs.push_back(in_row_order(b));
-    int columns = format.transposed ? b.shape(1) : a.shape(0);
     return mx::array(
-        with_last(x.shape(), columns),
+        with_last(x.shape(), b.shape(1)),
         x.dtype(),
         std::make_shared<AdaptedProduct>(current_stream(), format, scale),
         std::move(inputs));
@@ -83,44 +83,14 @@ class AdaptedProduct : public CpuPrimitive {
     int64_t k = in[0].shape(-1), n = out.shape(-1), rank = in.back().shape(0);
     int64_t m = static_cast<int64_t>(out.size()) / n;
     LowRankTerm term{
-        s.transposed ? float_matrix(down.data(), rank, false)
-                     : float_matrix(up.data(), k, true),
-        s.transposed ? float_matrix(up.data(), n, false)
-                     : float_matrix(down.data(), rank, true),
+        float_matrix(down.data(), rank, false),
+        float_matrix(up.data(), n, false),
         rank,
         scale};
     auto b = matrix_of(std::span(in).subspan(1), s);
     Product product{{x.data(), k, b, y.data(), n, m, n, k, false}, term};
     multiply({&product, 1});
     y.finish();
-  }
-
-  mx::array input_gradient(
-      const std::vector<mx::array>& primals, const mx::array& dy) const {
-    auto back = format_;
-    back.transposed = !back.transposed;
-    Weights weights(primals.begin() + 1, primals.end() - 2);
-    return make(dy, weights, primals[primals.size() - 2], primals.back(), back, scale_);
-  }
-
-  static mx::array in_rows(const mx::array& x) {
-    return mx::astype(mx::reshape(x, {-1, x.shape(-1)}), mx::float32);
-  }
-
-  // scale x^T (dy B^T) -> [in, r], as the transpose of the product with few rows.
-  mx::array a_gradient(
-      const std::vector<mx::array>& primals, const mx::array& dy) const {
-    auto inner = scale_ * dense_product(in_rows(dy), primals.back(), true);  // [M, r]
-    auto product = mx::matmul(mx::transpose(inner), in_rows(primals[0]));
-    return mx::contiguous(mx::transpose(product));
-  }
-
-  // scale (x A)^T dy -> [r, out]
-  mx::array b_gradient(
-      const std::vector<mx::array>& primals, const mx::array& dy) const {
-    const auto& a = primals[primals.size() - 2];
-    auto inner = scale_ * dense_product(in_rows(primals[0]), a, false);  // [M, r]
-    return mx::matmul(mx::transpose(inner), in_rows(dy));
   }
 };
 

@@ -130,6 +130,8 @@ void multiply_tile(const Gemm& g, const Tile& t) {
 
 template <class V>
 void gemm_tile(const Gemm& g, const Tile& t) {
+  // An adapter's inner products have 16 columns: no wider panel.
+  if (t.n1 - t.n0 <= V::kLanes) return multiply_tile<V, 1, V::kNarrowRows>(g, t);
   if (t.m1 - t.m0 <= V::kWideRows)
     multiply_tile<V, V::kWideVecs, V::kWideRows>(g, t);
   else

@@ -1,0 +1,115 @@
+#include "ops/cpu/adapted_gradient.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "ops/cpu/gemm.h"
+
+namespace pupil::cpu {
+namespace {
+
+using Arrays = std::vector<mx::array>;
+
+std::unique_ptr<float[]> room(int64_t count) {
+  return std::make_unique_for_overwrite<float[]>(count);
+}
+
+// to [columns, rows] = scale * from [rows, columns]^T
+void transpose(
+    const float* from, int64_t rows, int64_t columns, float scale, float* to) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      to[j * rows + i] = scale * from[i * columns + j];
+}
+
+/// One run over M rows of a linear [in] -> [out].
+struct Run {
+  const float *x, *dy, *a, *b;
+  int64_t m, in, out, rank;
+  float scale;
+
+  // dx = dy W + scale inner A^T, for inner = dy B^T [M, r].
+  void input(const MatrixB& w, const float* inner, float* dx) const {
+    multiply({dy, out, w, dx, in, m, in, out, false});
+    auto scaled = room(m * rank);
+    for (int64_t i = 0; i < m * rank; ++i) scaled[i] = scale * inner[i];
+    auto up = float_matrix(a, rank, true);
+    multiply({scaled.get(), rank, up, dx, in, m, in, rank, true});
+  }
+
+  // dA [in, r] = scale x^T inner, as the transpose of the product with few rows.
+  void down(const float* inner, float* da) const {
+    auto turned = room(m * rank), product = room(rank * in);
+    transpose(inner, m, rank, scale, turned.get());
+    auto right = float_matrix(x, in, false);
+    multiply({turned.get(), m, right, product.get(), in, rank, in, m, false});
+    transpose(product.get(), rank, in, 1.0f, da);
+  }
+
+  // dB [r, out] = scale (x A)^T dy
+  void up(float* db) const {
+    auto inner = room(m * rank), turned = room(m * rank);
+    multiply(
+        {x, in, float_matrix(a, rank, false), inner.get(), rank, m, rank, in, false});
+    transpose(inner.get(), m, rank, scale, turned.get());
+    auto right = float_matrix(dy, out, false);
+    multiply({turned.get(), m, right, db, out, rank, out, m, false});
+  }
+};
+
+/// Inputs: dy, x, A, B, then the weight's. Outputs: dx, dA, dB.
+class AdaptedVjp : public CpuPrimitive {
+ public:
+  AdaptedVjp(mx::Stream stream, const WeightFormat& format, float scale)
+      : CpuPrimitive(stream), back_(format), scale_(scale) {
+    back_.transposed = !format.transposed;
+  }
+
+  const char* name() const override { return "AdaptedVjp"; }
+
+  void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
+    dispatch(inputs, outputs, [s = back_, scale = scale_](const auto& in, auto& out) {
+      run(s, scale, in, out);
+    });
+  }
+
+ private:
+  WeightFormat back_;
+  float scale_;
+
+  static void run(const WeightFormat& s, float scale, const Arrays& in, Arrays& out) {
+    FloatInput dy(in[0]), x(in[1]), a(in[2]), b(in[3]);
+    FloatOutput dx(out[0]), da(out[1]), db(out[2]);
+    int64_t rank = in[3].shape(0), width = in[1].shape(-1), columns = in[0].shape(-1);
+    int64_t m = static_cast<int64_t>(in[1].size()) / width;
+    Run run{x.data(), dy.data(), a.data(), b.data(), m, width, columns, rank, scale};
+    auto inner = room(m * rank);
+    auto right = float_matrix(b.data(), columns, true);
+    multiply({dy.data(), columns, right, inner.get(), rank, m, rank, columns, false});
+    run.input(matrix_of(std::span(in).subspan(4), s), inner.get(), dx.data());
+    run.down(inner.get(), da.data());
+    run.up(db.data());
+    dx.finish();
+    da.finish();
+    db.finish();
+  }
+};
+
+}  // namespace
+
+AdaptedGradient adapted_gradient(
+    const AdaptedInputs& in,
+    const mx::array& dy,
+    const WeightFormat& format,
+    float scale) {
+  Arrays inputs = {dy, in.x, in.a, in.b};
+  for (const auto& w : in.weight) inputs.push_back(in_row_order(w));
+  auto out = mx::array::make_arrays(
+      {in.x.shape(), in.a.shape(), in.b.shape()},
+      {in.x.dtype(), in.a.dtype(), in.b.dtype()},
+      std::make_shared<AdaptedVjp>(current_stream(), format, scale),
+      inputs);
+  return {out[0], out[1], out[2]};
+}
+
+}  // namespace pupil::cpu
