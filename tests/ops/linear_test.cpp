@@ -3,6 +3,10 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <optional>
+#include <string>
+
 #include "ops/support.h"
 
 namespace pupil {
@@ -174,6 +178,63 @@ TEST(QuantizedLinear, ARowHasTheSameBitsInAnyBatch) {
           EXPECT_TRUE(same_bits(part, mx::slice(all, {0, 0}, {count, 200}))) << count;
         }
       cpu::set_num_threads(0);
+    }
+  });
+}
+
+// Sums of whole numbers are exact: sets with fused multiply-adds differ in no bit.
+TEST(QuantizedLinear, HasTheSameBitsWithEachInstructionSet) {
+  for (int bits : {4, 8})
+    for (int rows : {1, 5, 8, 9, 40}) {
+      auto w = quantized(normal({70, 256}, 2), 64, bits, mx::bfloat16);
+      auto x = normal({rows, 256}, 1);
+      std::optional<mx::array> first;
+      with_each_isa([&] {
+        if (std::string(cpu::kernels().name) == "generic") return;  // rounds twice
+        auto y = quantized_linear(x, w);
+        mx::eval(y);
+        if (!first) first = y;
+        EXPECT_TRUE(same_bits(y, *first)) << rows << " rows, " << bits << " bits";
+      });
+    }
+}
+
+mx::array with_value(const mx::array& x, int row, int column, float value) {
+  mx::Shape start{row, column}, stop{row + 1, column + 1};
+  return mx::slice_update(x, mx::full({1, 1}, value), start, stop);
+}
+
+TEST(QuantizedLinear, ALargeInputCostsOnlyItsGroupDigits) {
+  with_each_isa([] {
+    auto w = quantized(normal({48, 128}, 2), 32, 4, mx::float16);
+    auto small = normal({1, 128}, 1) * 1e-3f;
+    auto large = with_value(mx::zeros({1, 128}), 0, 5, 1e4f);
+    auto others = small * mx::astype(mx::arange(128) >= 32, mx::float32);
+    auto expected = plain_product(others, unpacked(w)) * 1e3f;
+    EXPECT_LT(distance(quantized_linear(others, w) * 1e3f, expected), kCodedTolerance);
+    auto together = plain_product(small + large, unpacked(w));
+    EXPECT_LT(distance(quantized_linear(small + large, w), together), kCodedTolerance);
+  });
+}
+
+bool any_finite(const mx::array& x) {
+  return mx::any(mx::isfinite(x)).item<bool>();
+}
+
+TEST(QuantizedLinear, ZeroIsZeroAndWhatIsNotFiniteStaysSo) {
+  with_each_isa([] {
+    auto w = quantized(normal({48, 96}, 2), 32, 4, mx::float16);
+    auto apply = [&](const mx::array& in) { return quantized_linear(in, w); };
+    for (int rows : {2, 30}) {
+      auto none = mx::zeros({rows, 96});
+      EXPECT_TRUE(same_bits(apply(none), mx::zeros({rows, 48})));
+      for (float bad : {NAN, INFINITY, -INFINITY}) {
+        auto y = apply(with_value(normal({rows, 96}, 1), 1, 40, bad));
+        EXPECT_TRUE(mx::all(mx::isfinite(mx::take(y, 0, 0))).item<bool>());
+        EXPECT_FALSE(any_finite(mx::take(y, 1, 0))) << bad;
+        auto dy = with_value(mx::ones({rows, 48}), 1, 7, bad);
+        EXPECT_FALSE(any_finite(mx::take(input_gradient(apply, none, dy), 1, 0)));
+      }
     }
   });
 }
