@@ -6,6 +6,7 @@
 #   make test-asan            unit tests under the address and undefined-behaviour sanitizers
 #   make test-long            the rest: sanitizers over everything, long runs, mlx-lm
 #   make lint                 form, layers, sizes, clang-tidy over src/
+#   make bench                the kernels beside this machine's limits
 #   make format               clang-format over the tree
 #   make docs                 docs/config.md from the code
 #   make install PREFIX=...   the program and MLX's libraries (default /usr/local)
@@ -15,7 +16,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 CTEST = ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 
-.PHONY: build demo test test-asan test-long lint format docs install clean
+.PHONY: build demo test test-asan test-long lint bench format docs install clean
 
 build:
 	@scripts/build.sh release pupil
@@ -43,6 +44,11 @@ test-long:
 lint:
 	@scripts/setup.sh
 	@scripts/lint.sh src/
+
+bench:
+	@scripts/build.sh release ops_bench
+	@build/release/benchmarks/ops_bench --benchmark_min_time=0.05 --benchmark_repetitions=9 \
+	  --benchmark_report_aggregates_only --benchmark_enable_random_interleaving
 
 format:
 	@scripts/setup.sh

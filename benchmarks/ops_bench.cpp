@@ -1,7 +1,5 @@
-// Speed of the ops beside the machine's limits. On a shared machine take the best of
-// several short runs: --benchmark_min_time=0.05 --benchmark_repetitions=9
-// --benchmark_report_aggregates_only (the `min` row)
-// --benchmark_enable_random_interleaving.
+// Speed of the ops beside the machine's limits (`make bench`). On a shared machine take
+// the best of several short runs, the `min` row.
 
 #include <benchmark/benchmark.h>
 
@@ -102,39 +100,60 @@ BENCHMARK(matmul)
     ->ComputeStatistics("min", best_of)
     ->UseRealTime();
 
-// Limits of this machine: independent multiply-adds in registers (here of AVX2, as far
-// as the compiler may use it), and a sum over memory.
+// Limits of this machine: twelve independent chains of one instruction in registers
+// (of AVX2 and of AVX-512, as far as the processor has them), and a sum over memory.
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"), optimize("fp-contract=fast")))
-#endif
-float
-multiply_adds(int steps) {
-  using Lanes = float __attribute__((vector_size(32)));
-  constexpr int kChains = 12;
-  Lanes acc[kChains] = {}, a = Lanes{} + 0.999f, b = Lanes{} + 0.001f;
-  for (int i = 0; i < steps; ++i)
-    for (auto& lane : acc) lane = lane * a + b;
-  float sum = 0;
-  for (auto& lane : acc) sum += lane[0];
-  return sum;
+constexpr int kSteps = 20000, kChains = 12, kTiles = 8;
+
+// One step of a chain: acc = acc op (a, b).
+#define PUPIL_CHAINS(name, isa, Lanes, constraint, instruction)               \
+  [[gnu::target(isa)]] void name() {                                          \
+    Lanes acc[kChains] = {}, a = {}, b = {};                                  \
+    for (int i = 0; i < kSteps; ++i) {                                        \
+      _Pragma("GCC unroll 12") for (auto& lane : acc) asm(                    \
+          instruction : "+" constraint(lane) : constraint(a), constraint(b)); \
+    }                                                                         \
+    _Pragma("GCC unroll 12") for (auto& lane :                                \
+                                  acc) asm volatile("" ::constraint(lane));   \
+  }
+
+using Vec32 = float __attribute__((vector_size(32)));
+using Vec64 = float __attribute__((vector_size(64)));
+PUPIL_CHAINS(fma_avx2, "avx2,fma", Vec32, "x", "vfmadd231ps %2, %1, %0")
+PUPIL_CHAINS(fma_avx512, "avx512f", Vec64, "v", "vfmadd231ps %2, %1, %0")
+PUPIL_CHAINS(dot16_vnni, "avx512f", Vec64, "v", "vpdpwssd %2, %1, %0")
+PUPIL_CHAINS(dot8_vnni, "avx512f", Vec64, "v", "vpdpbusd %2, %1, %0")
+
+// Two operations a lane.
+void peak(benchmark::State& state, void (*chains)(), int lanes) {
+  for (auto _ : state) cpu::parallel_for(kTiles, [&](int) { chains(); });
+  report(state, 2.0 * lanes * kChains * kSteps * kTiles, 0);
 }
 
-void peak_flops(benchmark::State& state) {
-  constexpr int kSteps = 20000, kTiles = 8;
-  std::vector<float> sink(kTiles);
-  for (auto _ : state)
-    cpu::parallel_for(kTiles, [&](int tile) { sink[tile] += multiply_adds(kSteps); });
-  report(state, 2.0 * 8 * 12 * kSteps * kTiles, 0);
+void add_peaks() {
+  auto add = [](const char* name, void (*chains)(), int lanes) {
+    benchmark::RegisterBenchmark(
+        name, [=](benchmark::State& state) { peak(state, chains, lanes); })
+        ->ComputeStatistics("min", best_of)
+        ->UseRealTime();
+  };
+  if (__builtin_cpu_supports("fma")) add("peak/fma_avx2", fma_avx2, 8);
+  if (__builtin_cpu_supports("avx512f")) add("peak/fma_avx512", fma_avx512, 16);
+  if (!__builtin_cpu_supports("avx512vnni")) return;
+  add("peak/dot16_vnni", dot16_vnni, 32);
+  add("peak/dot8_vnni", dot8_vnni, 64);
 }
-BENCHMARK(peak_flops)->ComputeStatistics("min", best_of)->UseRealTime();
+#else
+void add_peaks() {}
+#endif
 
 void read_bandwidth(benchmark::State& state) {
   std::vector<uint64_t> data((256 << 20) / 8, 1);
-  constexpr int kTiles = 64;
-  std::vector<uint64_t> sums(kTiles);
-  size_t part = data.size() / kTiles;
+  constexpr int kParts = 64;
+  std::vector<uint64_t> sums(kParts);
+  size_t part = data.size() / kParts;
   for (auto _ : state)
-    cpu::parallel_for(kTiles, [&](int tile) {
+    cpu::parallel_for(kParts, [&](int tile) {
       uint64_t sum = 0;
       for (size_t i = tile * part; i < (tile + 1) * part; ++i) sum += data[i];
       sums[tile] = sum;
@@ -145,4 +164,15 @@ void read_bandwidth(benchmark::State& state) {
 BENCHMARK(read_bandwidth)->ComputeStatistics("min", best_of)->UseRealTime();
 
 }  // namespace
+
+void add_limits() {
+  add_peaks();
+}
+
 }  // namespace pupil
+
+int main(int argc, char** argv) {
+  pupil::add_limits();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}
