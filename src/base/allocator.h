@@ -5,8 +5,8 @@
 namespace pupil {
 
 /// Keeps freed memory for the next allocation instead of giving it back to the system:
-/// a step frees and takes the same arrays again, and new pages cost a fault each. Blocks
-/// of 32 MB and more still go back at once. Does nothing without glibc.
+/// a step frees and takes the same arrays again, and new pages cost a fault each.
+/// Blocks of 32 MB and more still go back at once. Does nothing without glibc.
 void keep_freed_memory();
 
 }  // namespace pupil
