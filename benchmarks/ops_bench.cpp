@@ -1,5 +1,5 @@
 // Speed of the ops beside the machine's limits (`make bench`). On a shared machine take
-// the best of several short runs, the `min` row.
+// the best of several short runs: times from the `min` row, rates from the `max` row.
 
 #include <benchmark/benchmark.h>
 
@@ -127,6 +127,8 @@ void peak(benchmark::State& state, void (*chains)(), int lanes) {
   report(state, 2.0 * lanes * kChains * kSteps * kTiles, 0);
 }
 
+}  // namespace
+
 void add_peaks() {
   auto add = [](const char* name, void (*chains)(), int lanes) {
     benchmark::RegisterBenchmark(name, [=](benchmark::State& state) {
@@ -140,8 +142,12 @@ void add_peaks() {
   add("peak/dot8_vnni", dot8_vnni, 64);
 }
 #else
+}  // namespace
+
 void add_peaks() {}
 #endif
+
+namespace {
 
 void read_bandwidth(benchmark::State& state) {
   std::vector<uint64_t> data((256 << 20) / 8, 1);
@@ -160,15 +166,10 @@ void read_bandwidth(benchmark::State& state) {
 BENCHMARK(read_bandwidth)->Apply(best);
 
 }  // namespace
-
-void add_limits() {
-  add_peaks();
-}
-
 }  // namespace pupil
 
 int main(int argc, char** argv) {
-  pupil::add_limits();
+  pupil::add_peaks();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }

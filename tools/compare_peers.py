@@ -19,6 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PUPIL = ROOT / "build/release/pupil"
 # figure: (title, unit, more is better)
 FIGURES = {
     "prefill": ("prefill, 512 tokens", "tok/s", True),
@@ -42,7 +43,7 @@ def output_of(command, **kwargs):
 
 def ours(options):
     text = output_of([
-        ROOT / "build/release/pupil", "bench", "--model", options.model, "--runs", "1",
+        PUPIL, "bench", "--model", options.model, "--runs", "1",
         "--threads", str(options.threads), "--json"])
     b = json.loads(text)
     return {
@@ -87,7 +88,7 @@ def torch(options):
 
 def programs(options):
     yield "Pupil", lambda: ours(options)
-    for gguf in options.gguf if options.llama else []:
+    for gguf in options.gguf:
         yield "llama.cpp " + Path(gguf).stem, lambda gguf=gguf: llama(options, gguf)
     if options.torch:
         yield "PyTorch, PEFT, TRL", lambda: torch(options)
@@ -124,6 +125,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if bool(options.llama) != bool(options.gguf):
+        parser.error("--llama and --gguf go together")
+    if bool(options.torch) != bool(options.hf):
+        parser.error("--torch and --hf go together")
+    if not PUPIL.exists():
+        parser.error(f"{PUPIL} is missing: run make build first")
     figures = defaultdict(lambda: defaultdict(list))
     for round_number in range(options.rounds):
         for name, run in programs(options):

@@ -1,7 +1,7 @@
 #include "ops/cpu/adapted_gradient.h"
 
-#include <algorithm>
 #include <memory>
+#include <span>
 
 #include "ops/cpu/gemm.h"
 
@@ -10,16 +10,14 @@ namespace {
 
 using Arrays = std::vector<mx::array>;
 
-std::unique_ptr<float[]> room(int64_t count) {
-  return std::make_unique_for_overwrite<float[]>(count);
+// to [columns, rows] = from [rows, columns]^T
+void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
 }
 
-// to [columns, rows] = scale * from [rows, columns]^T
-void transpose(
-    const float* from, int64_t rows, int64_t columns, float scale, float* to) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j)
-      to[j * rows + i] = scale * from[i * columns + j];
+std::unique_ptr<float[]> room(int64_t count) {
+  return std::make_unique_for_overwrite<float[]>(count);
 }
 
 /// One run over M rows of a linear [in] -> [out].
@@ -28,32 +26,37 @@ struct Run {
   int64_t m, in, out, rank;
   float scale;
 
-  // dx = dy W + scale inner A^T, for inner = dy B^T [M, r].
-  void input(const MatrixB& w, const float* inner, float* dx) const {
-    multiply({dy, out, w, dx, in, m, in, out, false});
-    auto scaled = room(m * rank);
-    for (int64_t i = 0; i < m * rank; ++i) scaled[i] = scale * inner[i];
-    auto up = float_matrix(a, rank, true);
-    multiply({scaled.get(), rank, up, dx, in, m, in, rank, true});
+  void operator()(const MatrixB& w, float* dx, float* da, float* db) const {
+    auto b_turned = float_matrix(b, out, true);
+    auto inner = scaled_product(dy, out, b_turned, m, rank, out, scale);  // [M, r]
+    input(w, inner.get(), dx);
+    down(inner.get(), da);
+    up(db);
   }
 
-  // dA [in, r] = scale x^T inner, as the transpose of the product with few rows.
+  // dx = dy W + inner A^T, for inner = scale dy B^T [M, r].
+  void input(const MatrixB& w, const float* inner, float* dx) const {
+    multiply({dy, out, w, dx, in, m, in, out, false});
+    multiply({inner, rank, float_matrix(a, rank, true), dx, in, m, in, rank, true});
+  }
+
+  // dA [in, r] = x^T inner, as the transpose of the product with few rows.
   void down(const float* inner, float* da) const {
     auto turned = room(m * rank), product = room(rank * in);
-    transpose(inner, m, rank, scale, turned.get());
+    transpose(inner, m, rank, turned.get());
     auto right = float_matrix(x, in, false);
     multiply({turned.get(), m, right, product.get(), in, rank, in, m, false});
-    transpose(product.get(), rank, in, 1.0f, da);
+    transpose(product.get(), rank, in, da);
   }
 
   // dB [r, out] = scale (x A)^T dy
   void up(float* db) const {
-    auto inner = room(m * rank), turned = room(m * rank);
+    auto inner =
+        scaled_product(x, in, float_matrix(a, rank, false), m, rank, in, scale);
+    auto turned = room(m * rank);
+    transpose(inner.get(), m, rank, turned.get());
     multiply(
-        {x, in, float_matrix(a, rank, false), inner.get(), rank, m, rank, in, false});
-    transpose(inner.get(), m, rank, scale, turned.get());
-    auto right = float_matrix(dy, out, false);
-    multiply({turned.get(), m, right, db, out, rank, out, m, false});
+        {turned.get(), m, float_matrix(dy, out, false), db, out, rank, out, m, false});
   }
 };
 
@@ -83,12 +86,7 @@ class AdaptedVjp : public CpuPrimitive {
     int64_t rank = in[3].shape(0), width = in[1].shape(-1), columns = in[0].shape(-1);
     int64_t m = static_cast<int64_t>(in[1].size()) / width;
     Run run{x.data(), dy.data(), a.data(), b.data(), m, width, columns, rank, scale};
-    auto inner = room(m * rank);
-    auto right = float_matrix(b.data(), columns, true);
-    multiply({dy.data(), columns, right, inner.get(), rank, m, rank, columns, false});
-    run.input(matrix_of(std::span(in).subspan(4), s), inner.get(), dx.data());
-    run.down(inner.get(), da.data());
-    run.up(db.data());
+    run(matrix_of(std::span(in).subspan(4), s), dx.data(), da.data(), db.data());
     dx.finish();
     da.finish();
     db.finish();

@@ -9,6 +9,13 @@
 namespace pupil::cpu {
 namespace {
 
+// A pair of A's codes, or four bytes of them.
+inline int32_t load_int(const int32_t* p) {
+  int32_t value;
+  __builtin_memcpy(&value, p, sizeof value);
+  return value;
+}
+
 constexpr int64_t kCodeDepth = 256;  // of a panel; every group size divides it
 
 /// Where a panel lies in B, and its memory.

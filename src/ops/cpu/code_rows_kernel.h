@@ -68,22 +68,18 @@ void code_group(
 template <class V, CodeOrder kOrder>
 void code_row(const float* x, int64_t k, const CodedRows& rows, int64_t m) {
   int size = rows.group_size;
-  for (int64_t g = 0; g < rows.groups; ++g) {
-    int64_t left = k - g * size, at = m * rows.groups + g;
-    const float* from = x + g * size;
-    float filled[128] = {};
-    if (left < size) {
-      for (int64_t i = 0; i < left; ++i) filled[i] = from[i];
-      from = filled;
-    }
+  auto code = [&](const float* from, int64_t g) {
+    int64_t at = m * rows.groups + g;
+    int16_t* codes = rows.codes + m * rows.stride() + g * size;
     code_group<V, kOrder>(
-        from,
-        size,
-        rows.limit,
-        rows.codes + m * rows.stride() + g * size,
-        rows.scales + at,
-        rows.sums + at);
-  }
+        from, size, rows.limit, codes, rows.scales + at, rows.sums + at);
+  };
+  int64_t whole = k / size;
+  for (int64_t g = 0; g < whole; ++g) code(x + g * size, g);
+  if (whole == rows.groups) return;
+  float filled[kLargestGroup] = {};
+  for (int64_t i = whole * size; i < k; ++i) filled[i - whole * size] = x[i];
+  code(filled, whole);
 }
 
 template <class V>

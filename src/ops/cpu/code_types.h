@@ -40,6 +40,7 @@ constexpr float kForwardLimit = 32512;  // 127 * 256: its high byte is below 128
 constexpr float kBackwardLimit = 16256;
 constexpr float kWeightLimit = 4095;  // of the gradient's weights
 constexpr int kBackwardGroup = 32;
+constexpr int kLargestGroup = 128;
 
 /// Up to this many rows, weights are unpacked in registers.
 constexpr int kFewRows = 8;

@@ -1,7 +1,6 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "ops/cpu/cpu_features.h"
@@ -127,10 +126,8 @@ bool share_codes(std::span<const Product> products) {
 
 void add_term(const Gemm& g, const LowRankTerm& t) {
   if (t.rank == 0 || g.m == 0 || g.n == 0) return;
-  std::vector<float> inner(g.m * t.rank);
-  multiply({g.a, g.a_stride, t.down, inner.data(), t.rank, g.m, t.rank, g.k, false});
-  for (float& value : inner) value *= t.scale;
-  multiply({inner.data(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
+  auto inner = scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale);
+  multiply({inner.get(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
 }
 
 }  // namespace
@@ -161,6 +158,20 @@ void multiply(std::span<const Product> products) {
   else
     for (const auto& product : products) multiply(product.gemm);
   for (const auto& product : products) add_term(product.gemm, product.term);
+}
+
+std::unique_ptr<float[]> scaled_product(
+    const float* a,
+    int64_t a_stride,
+    const MatrixB& b,
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    float scale) {
+  auto product = std::make_unique_for_overwrite<float[]>(m * n);
+  multiply({a, a_stride, b, product.get(), n, m, n, k, false});
+  for (int64_t i = 0; i < m * n; ++i) product[i] *= scale;
+  return product;
 }
 
 MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed) {

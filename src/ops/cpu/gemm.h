@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include "ops/cpu/kernel_table.h"
@@ -28,6 +29,16 @@ struct Product {
 /// Computes the products; those of one A with quantised weights of one format share its
 /// codes and run as one job.
 void multiply(std::span<const Product> products);
+
+/// scale A B [M, N], what an adapter's inner product gives.
+std::unique_ptr<float[]> scaled_product(
+    const float* a,
+    int64_t a_stride,
+    const MatrixB& b,
+    int64_t m,
+    int64_t n,
+    int64_t k,
+    float scale);
 
 /// A float32 matrix as a B; `transposed`: data holds its transpose.
 MatrixB float_matrix(const float* data, int64_t row_stride, bool transposed);

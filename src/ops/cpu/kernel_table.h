@@ -44,7 +44,7 @@ struct Gemm {
   float* c;
   int64_t c_stride;
   int64_t m, n, k;
-  bool accumulate;  // start from C's values, not from 0
+  bool accumulate;  // start from C's values, not from 0; for a dense B
 };
 
 /// C [M, N] = A [M, K] B in whole numbers; B is quantised.
@@ -70,8 +70,9 @@ struct KernelTable {
   int wide_columns;    // and for others
   int wide_rows;
   void (*gemm_tile)(const Gemm& gemm, const Tile& tile);
-  int code_columns;  // a panel's in whole numbers
-  bool byte_dots;    // few rows are taken as bytes, not as pairs
+  int code_columns;  // a panel's in whole numbers: a tile's n0 is a multiple of it
+  bool byte_dots;    // few rows are coded in an order of bytes, not of pairs
+  /// Fills row m of `rows` from x [k].
   void (*code_row)(const float* x, int64_t k, const CodedRows& rows, int64_t m);
   void (*code_tile)(const CodeGemm& gemm, const Tile& tile);
   /// n float32 from 16-bit or float32 values, and back.

@@ -1,6 +1,6 @@
-// Where the codes and scales of a quantised B lie: W [N, K] is kept in
-// tiles of 16 rows, so that a vector's lanes, which are rows of W, lie side by side and
-// a tile is read from its first byte to its last.
+// Where the codes and scales of a quantised B lie: W [N, K] is kept in tiles of 16
+// rows, so that a vector's lanes, which are rows of W, lie side by side and a tile is
+// read from its first byte to its last.
 //
 //   words  [N / 16, K * bits / 32, 16] uint32, low bits first
 //   scales [N / 16, K / group_size, 16], biases likewise
@@ -18,12 +18,6 @@ namespace {
 template <class T>
 const T* typed(const void* p) {
   return static_cast<const T*>(p);
-}
-
-inline int32_t load_int(const int32_t* p) {
-  int32_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
 }
 
 template <class V>
