@@ -9,16 +9,9 @@ namespace pupil {
 
 namespace {
 
-// [B * T, H, E] -> [B, H, T, E]
-mx::array split_rows(const mx::array& x, int B, int T) {
-  return mx::transpose(mx::reshape(x, {B, T, x.shape(1), x.shape(2)}), {0, 2, 1, 3});
-}
-
-// [B, H, T, E] -> [B * T, H, E]
-mx::array join_rows(const mx::array& x) {
-  return mx::reshape(
-      mx::transpose(x, {0, 2, 1, 3}),
-      {x.shape(0) * x.shape(2), x.shape(1), x.shape(3)});
+// [T, K, E] of one sequence -> [1, K, T, E]
+mx::array heads_first(const mx::array& x) {
+  return mx::expand_dims(mx::transpose(x, {1, 0, 2}), 0);
 }
 
 mx::array tokens_between(const mx::array& x, int begin, int end) {
@@ -29,6 +22,37 @@ mx::array int_array(const std::vector<int>& values) {
   return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
 }
 
+AttendFn attend_within(const Decoder& model, std::vector<Segment> segments) {
+  return [segments = std::move(segments), scale = attention_scale(model)](
+             int, const mx::array& q, const mx::array& k, const mx::array& v) {
+    return packed_attention(q, k, v, segments, scale);
+  };
+}
+
+/// The rows of a forward over a prompt and the completions that branch off it. A
+/// branch's inputs are all its tokens but the last, at the positions after the prompt.
+struct Branches {
+  std::vector<int> inputs;     // of the branches, index into [G * T]
+  std::vector<int> positions;  // of all rows
+  std::vector<int> sources;    // the row that predicts each completion token
+  std::vector<Segment> segments;
+
+  Branches(int prompt, int width, const std::vector<int>& lengths) {
+    positions.resize(prompt);
+    std::iota(positions.begin(), positions.end(), 0);
+    segments.push_back({prompt});
+    for (size_t g = 0; g < lengths.size(); ++g) {
+      segments.push_back({lengths[g] - 1, 0});
+      sources.push_back(prompt - 1);
+      for (int t = 0; t + 1 < lengths[g]; ++t) {
+        inputs.push_back(static_cast<int>(g) * width + t);
+        sources.push_back(static_cast<int>(positions.size()));
+        positions.push_back(prompt + t);
+      }
+    }
+  }
+};
+
 }  // namespace
 
 float attention_scale(const Decoder& model) {
@@ -37,11 +61,7 @@ float attention_scale(const Decoder& model) {
 
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {
   int B = tokens.shape(0), T = tokens.shape(1);
-  float scale = attention_scale(model);
-  auto attend = [&](int, const mx::array& q, const mx::array& k, const mx::array& v) {
-    return join_rows(causal_attention(
-        split_rows(q, B, T), split_rows(k, B, T), split_rows(v, B, T), scale));
-  };
+  auto attend = attend_within(model, std::vector<Segment>(B, Segment{T}));
   auto positions = mx::flatten(mx::broadcast_to(mx::arange(T), {B, T}));
   auto hidden = model(mx::flatten(tokens), positions, attend);
   return mx::reshape(hidden, {B, T, -1});
@@ -51,62 +71,42 @@ mx::array prefill(
     const Decoder& model,
     const std::vector<std::vector<int>>& prompts,
     std::vector<PrefixCache>& caches) {
-  std::vector<int> tokens, positions, ends;
+  std::vector<int> tokens, positions, ends = {0};
+  std::vector<Segment> segments;
   for (const auto& prompt : prompts) {
     tokens.insert(tokens.end(), prompt.begin(), prompt.end());
     for (size_t i = 0; i < prompt.size(); ++i) positions.push_back(static_cast<int>(i));
     ends.push_back(static_cast<int>(tokens.size()));
+    segments.push_back({static_cast<int>(prompt.size())});
   }
   caches.assign(prompts.size(), {});
-  float scale = attention_scale(model);
-  auto attend = [&](int, const mx::array& q, const mx::array& k, const mx::array& v) {
-    std::vector<mx::array> outs;
-    for (size_t i = 0; i < prompts.size(); ++i) {
-      int begin = i == 0 ? 0 : ends[i - 1], T = ends[i] - begin;
-      auto part = [&](const mx::array& x) {
-        return split_rows(tokens_between(x, begin, ends[i]), 1, T);
+  auto within = attend_within(model, segments);
+  auto attend =
+      [&](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
+        for (size_t i = 0; i < prompts.size(); ++i) {
+          caches[i].k.push_back(heads_first(tokens_between(k, ends[i], ends[i + 1])));
+          caches[i].v.push_back(heads_first(tokens_between(v, ends[i], ends[i + 1])));
+        }
+        return within(layer, q, k, v);
       };
-      caches[i].k.push_back(part(k));
-      caches[i].v.push_back(part(v));
-      outs.push_back(join_rows(
-          causal_attention(part(q), caches[i].k.back(), caches[i].v.back(), scale)));
-    }
-    return outs.size() == 1 ? outs[0] : mx::concatenate(outs, 0);
-  };
   auto hidden = model(int_array(tokens), int_array(positions), attend);
-  for (auto& end : ends) --end;
-  return mx::take(hidden, int_array(ends), 0);
+  std::vector<int> last;
+  for (size_t i = 1; i < ends.size(); ++i) last.push_back(ends[i] - 1);
+  return mx::take(hidden, int_array(last), 0);
 }
 
 mx::array completion_hidden(
-    const Decoder& model, const mx::array& prompt, const mx::array& completions) {
-  int P = prompt.shape(0), G = completions.shape(0), T = completions.shape(1) - 1;
-  float scale = attention_scale(model);
-  auto attend = [&](int, const mx::array& q, const mx::array& k, const mx::array& v) {
-    auto shared = [&](const mx::array& x) {
-      return split_rows(tokens_between(x, 0, P), 1, P);
-    };
-    auto prefix_k = shared(k), prefix_v = shared(v);
-    auto out = join_rows(causal_attention(shared(q), prefix_k, prefix_v, scale));
-    if (T == 0) return out;
-    auto own = [&](const mx::array& x) {
-      return split_rows(tokens_between(x, P, P + G * T), G, T);
-    };
-    auto branches = branch_attention(own(q), prefix_k, prefix_v, own(k), own(v), scale);
-    return mx::concatenate({out, join_rows(branches)}, 0);
-  };
-  // A branch's inputs are all its tokens but the last, at the positions after the
-  // prompt.
-  auto inputs = mx::flatten(mx::slice(completions, {0, 0}, {G, T}));
-  auto branch_positions = mx::flatten(mx::broadcast_to(mx::arange(P, P + T), {G, T}));
+    const Decoder& model,
+    const mx::array& prompt,
+    const mx::array& completions,
+    const std::vector<int>& lengths) {
+  Branches branches(prompt.shape(0), completions.shape(1), lengths);
+  auto inputs = mx::take(mx::flatten(completions), int_array(branches.inputs), 0);
   auto hidden = model(
       mx::concatenate({prompt, inputs}),
-      mx::concatenate({mx::arange(P), branch_positions}),
-      attend);
-  int D = hidden.shape(1);
-  auto first = mx::broadcast_to(mx::slice(hidden, {P - 1, 0}, {P, D}), {G, D});
-  auto rest = mx::reshape(mx::slice(hidden, {P, 0}, {P + G * T, D}), {G, T, D});
-  return mx::concatenate({mx::expand_dims(first, 1), rest}, 1);
+      int_array(branches.positions),
+      attend_within(model, branches.segments));
+  return mx::take(hidden, int_array(branches.sources), 0);
 }
 
 }  // namespace pupil

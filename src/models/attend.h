@@ -27,10 +27,15 @@ mx::array prefill(
     const std::vector<std::vector<int>>& prompts,
     std::vector<PrefixCache>& caches);
 
-/// The states that predict each completion token of a group: the first comes from the
-/// prompt's last token. The prompt is computed once, and every branch attends to it.
-/// prompt [P], completions [G, T] int32, right padded -> [G, T, D].
+/// The states that predict the completion tokens of a group, row after row: the first
+/// of each comes from the prompt's last token. The prompt is computed once, every
+/// branch attends to it, and padding is not computed. prompt [P], completions [G, T]
+/// int32, right padded, lengths [G] of 1 to T
+///   -> [sum of lengths, D].
 mx::array completion_hidden(
-    const Decoder& model, const mx::array& prompt, const mx::array& completions);
+    const Decoder& model,
+    const mx::array& prompt,
+    const mx::array& completions,
+    const std::vector<int>& lengths);
 
 }  // namespace pupil

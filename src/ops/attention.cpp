@@ -1,5 +1,6 @@
 #include "ops/attention.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -63,6 +64,51 @@ mx::array plain_decode(
   return mx::concatenate(groups, 0);
 }
 
+/// Consecutive segments of one parent, padded to the longest.
+struct Family {
+  int begin = 0, rows = 0;  // their tokens in M
+  int count = 0, longest = 0, parent = -1;
+  std::vector<int> places;  // of the tokens, in [count * longest]
+  std::vector<int> tokens;  // and back: index from `begin` on, `rows` for padding
+};
+
+Family family_at(const std::vector<Segment>& segments, size_t first, int begin) {
+  Family f;
+  f.begin = begin;
+  f.parent = segments[first].parent;
+  size_t end = first;
+  for (; end < segments.size() && segments[end].parent == f.parent; ++end, ++f.count)
+    f.longest = std::max(f.longest, segments[end].length);
+  for (size_t s = first; s < end; ++s)
+    for (int t = 0; t < f.longest; ++t) {
+      bool inside = t < segments[s].length;
+      if (inside) f.places.push_back(static_cast<int>(f.tokens.size()));
+      f.tokens.push_back(inside ? f.rows++ : -1);
+    }
+  for (int& token : f.tokens) token = token < 0 ? f.rows : token;
+  return f;
+}
+
+mx::array int_array(const std::vector<int>& values) {
+  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
+}
+
+// [M, H, E] -> [count, H, longest, E], zeros as padding.
+mx::array padded(const mx::array& x, const Family& f) {
+  auto own = rows_of(x, f.begin, f.begin + f.rows);
+  auto zero = mx::zeros({1, x.shape(1), x.shape(2)}, x.dtype());
+  auto all = mx::take(mx::concatenate({own, zero}, 0), int_array(f.tokens), 0);
+  auto rows = mx::reshape(all, {f.count, f.longest, x.shape(1), x.shape(2)});
+  return mx::transpose(rows, {0, 2, 1, 3});
+}
+
+// The other way: [count, H, longest, E] -> [rows, H, E].
+mx::array unpadded(const mx::array& x, const Family& f) {
+  auto rows = mx::reshape(
+      mx::transpose(x, {0, 2, 1, 3}), {f.count * f.longest, x.shape(1), x.shape(3)});
+  return mx::take(rows, int_array(f.places), 0);
+}
+
 void check_rows(const mx::array& q, const std::vector<SharedPrefix>& prefixes) {
   int rows = 0;
   for (const auto& prefix : prefixes) rows += prefix.num_rows;
@@ -73,38 +119,73 @@ void check_rows(const mx::array& q, const std::vector<SharedPrefix>& prefixes) {
 }
 
 void check_heads(const mx::array& q, const mx::array& k) {
-  if (q.ndim() == 4 && k.ndim() == 4 && k.shape(1) > 0 &&
-      q.shape(1) % k.shape(1) == 0 && q.shape(3) == k.shape(3))
+  if (q.ndim() == k.ndim() && k.ndim() >= 3 && k.shape(1) > 0 &&
+      q.shape(1) % k.shape(1) == 0 && q.shape(-1) == k.shape(-1))
     return;
   throw std::invalid_argument(
-      "[attention] expected q [B, H, T, E] and k [B, K, S, E] with H a multiple of K");
+      "[attention] expected as many axes of q and k, heads along the second, H a "
+      "multiple of K, and one head width");
+}
+
+void check_segments(const mx::array& q, const std::vector<Segment>& segments) {
+  int tokens = 0;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    int parent = segments[i].parent;
+    tokens += segments[i].length;
+    bool fits =
+        parent < 0 || (static_cast<size_t>(parent) < i && segments[parent].parent < 0);
+    if (!fits || segments[i].length < 0)
+      throw std::invalid_argument(
+          "[packed_attention] segment " + std::to_string(i) + " with parent " +
+          std::to_string(parent) + ": expected an earlier one without a parent");
+  }
+  if (tokens != q.shape(0))
+    throw std::invalid_argument(
+        "[packed_attention] the segments hold " + std::to_string(tokens) +
+        " tokens, expected " + std::to_string(q.shape(0)));
 }
 
 }  // namespace
 
-mx::array causal_attention(
-    const mx::array& q, const mx::array& k, const mx::array& v, float scale) {
-  check_heads(q, k);
-  if (k.shape(2) < q.shape(2))
-    throw std::invalid_argument(
-        "[causal_attention] expected no fewer keys than queries");
-  if (!cpu::on_cpu())
-    return mx::fast::scaled_dot_product_attention(q, k, v, scale, "causal");
-  auto none = mx::zeros({1, k.shape(1), 0, k.shape(3)}, k.dtype());
-  return cpu::fused_attention(q, none, none, k, v, scale);
-}
-
-mx::array branch_attention(
+mx::array packed_attention(
     const mx::array& q,
-    const mx::array& prefix_k,
-    const mx::array& prefix_v,
     const mx::array& k,
     const mx::array& v,
+    const std::vector<Segment>& segments,
     float scale) {
   check_heads(q, k);
-  if (cpu::on_cpu()) return cpu::fused_attention(q, prefix_k, prefix_v, k, v, scale);
-  return causal_attention(
-      q, behind_prefix(prefix_k, k), behind_prefix(prefix_v, v), scale);
+  check_segments(q, segments);
+  if (cpu::on_cpu()) return cpu::fused_attention(q, k, v, segments, scale);
+  return packed_attention_fallback(q, k, v, segments, scale);
+}
+
+mx::array packed_attention_fallback(
+    const mx::array& q,
+    const mx::array& k,
+    const mx::array& v,
+    const std::vector<Segment>& segments,
+    float scale) {
+  std::vector<int> begins = {0};
+  for (const auto& s : segments) begins.push_back(begins.back() + s.length);
+  std::vector<mx::array> outs;
+  for (size_t i = 0; i < segments.size();) {
+    auto family = family_at(segments, i, begins[i]);
+    i += family.count;
+    if (family.rows == 0) continue;
+    auto keys = padded(k, family), values = padded(v, family);
+    if (family.parent >= 0) {
+      auto prefix = [&](const mx::array& x) {
+        auto rows = rows_of(x, begins[family.parent], begins[family.parent + 1]);
+        return mx::expand_dims(mx::transpose(rows, {1, 0, 2}), 0);
+      };
+      keys = behind_prefix(prefix(k), keys);
+      values = behind_prefix(prefix(v), values);
+    }
+    auto out = mx::fast::scaled_dot_product_attention(
+        padded(q, family), keys, values, scale, "causal");
+    outs.push_back(unpadded(out, family));
+  }
+  return outs.empty() ? mx::zeros_like(q) : mx::concatenate(outs, 0);
 }
 
 mx::array decode_attention(

@@ -1,5 +1,5 @@
 // Grouped-query attention: H query heads share K key heads, H a multiple of K.
-// B rows, T query tokens, E head width.
+// M tokens of all sequences, one after the other; E head width.
 
 #pragma once
 
@@ -11,22 +11,29 @@ namespace pupil {
 
 namespace mx = mlx::core;
 
-/// Causal attention of T new tokens over S keys, the new tokens being the last T of
-/// them: query t sees keys 0 .. S - T + t.
-/// q [B, H, T, E], k and v [B, K, S, E] -> [B, H, T, E]. Gradients to all three.
-mx::array causal_attention(
-    const mx::array& q, const mx::array& k, const mx::array& v, float scale);
+/// A run of consecutive tokens, which see one another causally, and before their own
+/// all tokens of an earlier segment: completions that branch off one prompt.
+struct Segment {
+  int length;
+  int parent = -1;  // index of a segment without a parent itself; -1: none
+};
 
-/// Causal attention of B branches over one shared prefix and their own tokens: row b
-/// sees every prefix key and its own keys 0 .. t.
-/// q [B, H, T, E], prefix_k and prefix_v [1, K, P, E], k and v [B, K, T, E]
-///   -> [B, H, T, E]. Gradients to all five.
-mx::array branch_attention(
+/// Causal attention within each segment and to its parent. The segments, in order, hold
+/// all M tokens. q [M, H, E], k and v [M, K, E] -> [M, H, E]. Gradients to all three.
+/// Throws std::invalid_argument where segments and tokens do not fit.
+mx::array packed_attention(
     const mx::array& q,
-    const mx::array& prefix_k,
-    const mx::array& prefix_v,
     const mx::array& k,
     const mx::array& v,
+    const std::vector<Segment>& segments,
+    float scale);
+
+/// The definition, in MLX ops: segments of one parent are padded to one length.
+mx::array packed_attention_fallback(
+    const mx::array& q,
+    const mx::array& k,
+    const mx::array& v,
+    const std::vector<Segment>& segments,
     float scale);
 
 /// The prompt of a run of consecutive rows of a decode batch.

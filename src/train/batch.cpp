@@ -26,7 +26,7 @@ bool teaches(const RolloutGroup& group) {
   return has_spread(rewards);
 }
 
-// The rollouts to learn from, longest first, so that rows of a microbatch are alike.
+// The rollouts to learn from.
 Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
   Rows rows;
   if (!teaches(group)) return rows;
@@ -35,9 +35,6 @@ Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
     bool empty = rollout.completion.tokens.empty();
     if (rollout.reward && !empty && !is_masked(rollout, config)) rows.push_back(i);
   }
-  std::stable_sort(rows.begin(), rows.end(), [&](size_t a, size_t b) {
-    return length_of(group, a) > length_of(group, b);
-  });
   return rows;
 }
 
@@ -45,12 +42,13 @@ Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
 std::vector<Rows> split(
     const RolloutGroup& group, const Rows& rows, const BatchConfig& config) {
   std::vector<Rows> parts;
-  size_t prompt = group.prompt.tokens.size(), limit = config.max_tokens;
+  size_t prompt = group.prompt.tokens.size(), tokens = 0, limit = config.max_tokens;
   for (size_t row : rows) {
-    bool fits =
-        !parts.empty() &&
-        prompt + (parts.back().size() + 1) * length_of(group, parts.back()[0]) <= limit;
-    if (!fits) parts.emplace_back();
+    tokens += length_of(group, row);
+    if (parts.empty() || tokens > limit) {
+      parts.emplace_back();
+      tokens = prompt + length_of(group, row);
+    }
     parts.back().push_back(row);
   }
   return parts;
@@ -58,7 +56,7 @@ std::vector<Rows> split(
 
 // The host side of a Microbatch, row after row.
 struct Table {
-  std::vector<int> completions, positions, slots;
+  std::vector<int> completions, lengths, positions, slots;
   std::vector<float> mask, sampler, advantages;
   std::vector<uint8_t> likelihood;
 };
@@ -73,6 +71,7 @@ void add_row(Table& table, const Rollout& rollout, size_t width) {
     table.slots.push_back(inside ? static_cast<int>(table.positions.size()) : -1);
     if (inside) table.positions.push_back(static_cast<int>(table.mask.size() - 1));
   }
+  table.lengths.push_back(static_cast<int>(tokens.size()));
   table.likelihood.push_back(logprobs.empty());
   table.advantages.push_back(static_cast<float>(rollout.advantage));
 }
@@ -90,6 +89,7 @@ Microbatch to_arrays(Table table, const Prompt& prompt, int rows, int width) {
   return {
       ints(prompt.tokens, {static_cast<int>(prompt.tokens.size())}),
       ints(table.completions, shape),
+      std::move(table.lengths),
       floats(table.mask, shape),
       ints(table.positions, {count}),
       ints(table.slots, shape),
@@ -125,7 +125,8 @@ std::vector<Microbatch> pack(
     const auto& group = groups[g];
     for (auto& rows : split(group, rows_to_train(group, config), config)) {
       Table table;
-      size_t width = length_of(group, rows[0]);
+      size_t width = 0;
+      for (size_t row : rows) width = std::max(width, length_of(group, row));
       for (size_t row : rows) add_row(table, group.rollouts[row], width);
       int count = static_cast<int>(rows.size());
       auto batch =

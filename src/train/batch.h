@@ -1,6 +1,6 @@
 // From scored groups to the arrays of a forward and backward pass.
 //
-// Shapes: P prompt tokens, N completions, T the longest of them, M tokens of the loss.
+// Shapes: P prompt tokens, N completions, T the longest of them, M tokens of them all.
 
 #pragma once
 
@@ -17,6 +17,7 @@ namespace pupil {
 struct Microbatch {
   mx::array prompt;            // [P] int32
   mx::array completions;       // [N, T] int32
+  std::vector<int> lengths;    // [N]
   mx::array mask;              // [N, T] float32, 1 on completion tokens
   mx::array positions;         // [M] int32, where the mask is 1 in the flat [N * T]
   mx::array slots;             // [N, T] int32, index into [M], M where the mask is 0
@@ -30,7 +31,7 @@ struct Microbatch {
 };
 
 struct BatchConfig {
-  int max_tokens = 4096;  // P + N * T stays within it, but for a single completion
+  int max_tokens = 4096;  // P + M stays within it, but for a single completion
   int max_completion_length = 256;
   bool mask_truncated_completions = false;
 };

@@ -39,13 +39,12 @@ std::vector<float> row_differences(const Microbatch& batch, const mx::array& log
 
 CompletionLogprobs completion_logprobs(
     const Decoder& model, const Microbatch& batch, float temperature) {
-  auto hidden = completion_hidden(model, batch.prompt, batch.completions);  // [N, T, D]
-  auto flat = mx::reshape(hidden, {-1, hidden.shape(2)});
-  // The head runs on tokens of the loss only, never on padding.
-  auto wanted = mx::take(flat, batch.positions, 0);  // [M, D]
+  // Tokens of the loss only, never padding.
+  auto hidden = completion_hidden(
+      model, batch.prompt, batch.completions, batch.lengths);  // [M, D]
   auto targets = mx::take(mx::reshape(batch.completions, {-1}), batch.positions, 0);
   auto head = [&](const mx::array& h) { return model.head(h); };
-  auto [logprobs, entropy] = token_logprobs(wanted, targets, head, temperature);
+  auto [logprobs, entropy] = token_logprobs(hidden, targets, head, temperature);
   return {spread(logprobs, batch.slots), spread(entropy, batch.slots)};
 }
 

@@ -92,19 +92,27 @@ TEST(Decoder, PrefillEqualsWholeSequences) {
 TEST(Decoder, BranchesEqualWholeSequences) {
   auto model = tiny_decoder(3);
   int P = 5, G = 3, T = 6;
+  std::vector<int> lengths = {6, 1, 4};
   auto prompt = some_tokens({P}, 1), completions = some_tokens({G, T}, 2);
-  auto shared = completion_hidden(model, prompt, completions);  // [G, T, D]
+  auto shared = completion_hidden(model, prompt, completions, lengths);
   auto rows = mx::concatenate({mx::broadcast_to(prompt, {G, P}), completions}, 1);
   auto whole = sequence_hidden(model, rows);
-  auto expected = mx::slice(whole, {0, P - 1, 0}, {G, P + T - 1, 32});
-  EXPECT_LT(max_difference(shared, expected), 1e-5f);
+  int begin = 0;
+  for (int g = 0; g < G; ++g) {
+    int end = begin + lengths[g];
+    auto got = mx::slice(shared, {begin, 0}, {end, 32});
+    auto expected = mx::slice(whole, {g, P - 1, 0}, {g + 1, P - 1 + lengths[g], 32});
+    EXPECT_LT(max_difference(got, mx::squeeze(expected, 0)), 1e-5f);
+    begin = end;
+  }
+  EXPECT_EQ(shared.shape(0), begin);
 }
 
 TEST(Decoder, OneTokenCompletionsNeedOnlyThePrompt) {
   auto model = tiny_decoder(3);
   auto prompt = some_tokens({4}, 1), completions = some_tokens({2, 1}, 2);
-  auto hidden = completion_hidden(model, prompt, completions);
-  EXPECT_EQ(hidden.shape(), (mx::Shape{2, 1, 32}));
+  auto hidden = completion_hidden(model, prompt, completions, {1, 1});
+  EXPECT_EQ(hidden.shape(), (mx::Shape{2, 32}));
 }
 
 TEST(Lora, FreshAdapterChangesNothingAndComesOffAgain) {

@@ -40,97 +40,116 @@ mx::array behind(const mx::array& prefix, const mx::array& own) {
   return mx::concatenate({mx::broadcast_to(prefix, shape), own}, 2);
 }
 
-Arrays plain_branch(const Arrays& in) {
-  return {plain_causal(in[0], behind(in[1], in[3]), behind(in[2], in[4]))};
+using Segments = std::vector<Segment>;
+
+float scale_for(int width) {
+  return 1.0f / std::sqrt(static_cast<float>(width));
 }
 
-Arrays our_branch(const Arrays& in) {
-  float scale = 1.0f / std::sqrt(static_cast<float>(in[0].shape(3)));
-  return {branch_attention(in[0], in[1], in[2], in[3], in[4], scale)};
+// [M, H, E] -> [1, H, end - begin, E]
+mx::array sequence(const mx::array& x, int begin, int end) {
+  auto rows = mx::slice(x, {begin, 0, 0}, {end, x.shape(1), x.shape(2)});
+  return mx::expand_dims(mx::transpose(rows, {1, 0, 2}), 0);
 }
 
-Arrays plain_causal_of(const Arrays& in) {
-  return {plain_causal(in[0], in[1], in[2])};
+// Segment by segment, each behind its parent.
+Arrays plain_packed(const Arrays& in, const Segments& segments) {
+  std::vector<int> begins = {0};
+  for (const auto& s : segments) begins.push_back(begins.back() + s.length);
+  Arrays outs;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (segments[i].length == 0) continue;
+    auto own = [&](int input) { return sequence(in[input], begins[i], begins[i + 1]); };
+    auto k = own(1), v = own(2);
+    if (int p = segments[i].parent; p >= 0) {
+      k = behind(sequence(in[1], begins[p], begins[p + 1]), k);
+      v = behind(sequence(in[2], begins[p], begins[p + 1]), v);
+    }
+    outs.push_back(
+        mx::transpose(mx::squeeze(plain_causal(own(0), k, v), 0), {1, 0, 2}));
+  }
+  return {mx::concatenate(outs, 0)};
 }
 
-Arrays our_causal(const Arrays& in) {
-  float scale = 1.0f / std::sqrt(static_cast<float>(in[0].shape(3)));
-  return {causal_attention(in[0], in[1], in[2], scale)};
-}
+struct Case {
+  int H, K, E;
+  Segments segments;
 
-struct Sizes {
-  int B, H, K, T, P, E;  // P prefix keys, or keys before the queries
+  int tokens() const {
+    int count = 0;
+    for (const auto& s : segments) count += s.length;
+    return count;
+  }
+  Arrays inputs() const {
+    int M = tokens();
+    return {normal({M, H, E}, 1), normal({M, K, E}, 2), normal({M, K, E}, 3)};
+  }
 };
 
-constexpr Sizes kSizes[] = {
-    {1, 1, 1, 1, 0, 4},
-    {2, 3, 1, 5, 3, 8},
-    {1, 4, 2, 70, 0, 64},
-    {3, 6, 2, 9, 63, 16},
-    {2, 9, 3, 33, 65, 64},
-    {1, 2, 2, 130, 100, 20},
-    {2, 2, 1, 64, 64, 128},
-    {1, 2, 1, 1, 200, 33},
+const Case kCases[] = {
+    {1, 1, 4, {{1}}},
+    {3, 1, 8, {{3}, {5, 0}, {5, 0}}},
+    {4, 2, 64, {{70}}},
+    {6, 2, 16, {{63}, {9, 0}, {1, 0}, {0, 0}, {12, 0}}},
+    {9, 3, 64, {{65}, {33, 0}, {7, 0}}},
+    {2, 2, 20, {{100}, {130, 0}}},
+    {2, 1, 128, {{64}, {64, 0}, {5}, {3, 2}, {2, 0}}},
+    {2, 1, 33, {{200}, {1, 0}, {1, 0}}},
 };
 
-void expect_equal(
-    const std::function<Arrays(const Arrays&)>& ours,
-    const std::function<Arrays(const Arrays&)>& plain,
-    const Arrays& inputs,
-    const Sizes& s) {
-  auto dy = normal({s.B, s.H, s.T, s.E}, 9);
-  auto got = mx::vjp(ours, inputs, {dy}), expected = mx::vjp(plain, inputs, {dy});
+using Attend = mx::array (*)(
+    const mx::array&, const mx::array&, const mx::array&, const Segments&, float);
+
+void expect_its_definition(Attend attend, const Case& c) {
+  auto ours = [&](const Arrays& in) {
+    return Arrays{attend(in[0], in[1], in[2], c.segments, scale_for(c.E))};
+  };
+  auto plain = [&](const Arrays& in) { return plain_packed(in, c.segments); };
+  auto dy = normal({c.tokens(), c.H, c.E}, 9);
+  auto got = mx::vjp(ours, c.inputs(), {dy});
+  auto expected = mx::vjp(plain, c.inputs(), {dy});
   EXPECT_LT(distance(got.first[0], expected.first[0]), kTolerance);
-  for (size_t i = 0; i < inputs.size(); ++i)
+  for (size_t i = 0; i < 3; ++i)
     EXPECT_LT(distance(got.second[i], expected.second[i]), kTolerance)
-        << "gradient " << i << " of T " << s.T << ", P " << s.P << ", E " << s.E;
+        << "gradient " << i << " of " << c.tokens() << " tokens, E " << c.E;
 }
 
-TEST(CausalAttention, EqualsItsDefinitionAndItsGradients) {
+TEST(PackedAttention, EqualsItsDefinitionAndItsGradients) {
   with_each_isa([] {
-    for (const auto& s : kSizes) {
-      auto q = normal({s.B, s.H, s.T, s.E}, 1);
-      auto k = normal({s.B, s.K, s.P + s.T, s.E}, 2);
-      auto v = normal({s.B, s.K, s.P + s.T, s.E}, 3);
-      expect_equal(our_causal, plain_causal_of, {q, k, v}, s);
-    }
+    for (const auto& c : kCases) expect_its_definition(packed_attention, c);
   });
 }
 
-TEST(BranchAttention, EqualsItsDefinitionAndItsGradients) {
-  with_each_isa([] {
-    for (const auto& s : kSizes) {
-      auto q = normal({s.B, s.H, s.T, s.E}, 1);
-      auto pk = normal({1, s.K, s.P, s.E}, 2), pv = normal({1, s.K, s.P, s.E}, 3);
-      auto k = normal({s.B, s.K, s.T, s.E}, 4), v = normal({s.B, s.K, s.T, s.E}, 5);
-      expect_equal(our_branch, plain_branch, {q, pk, pv, k, v}, s);
-    }
-  });
+TEST(PackedAttention, SoDoesTheFallback) {
+  for (const auto& c : kCases) expect_its_definition(packed_attention_fallback, c);
 }
 
-TEST(CausalAttention, TakesViewsAndOtherTypes) {
-  auto heads_last = [](int seed) { return normal({2, 40, 3, 32}, seed); };
-  auto view = [](const mx::array& x) { return mx::transpose(x, {0, 2, 1, 3}); };
-  Arrays in{view(heads_last(1)), view(heads_last(2)), view(heads_last(3))};
-  EXPECT_LT(distance(our_causal(in)[0], plain_causal_of(in)[0]), kTolerance);
+TEST(PackedAttention, TakesViewsAndOtherTypes) {
+  Segments segments = {{40}, {17, 0}};
+  auto view = [](int heads, int seed) {
+    return mx::transpose(normal({heads, 57, 32}, seed), {1, 0, 2});
+  };
+  Arrays in{view(3, 1), view(3, 2), view(3, 3)};
+  auto run = [&](const Arrays& x) {
+    return packed_attention(x[0], x[1], x[2], segments, scale_for(32));
+  };
+  EXPECT_LT(distance(run(in), plain_packed(in, segments)[0]), kTolerance);
   Arrays half;
   for (auto& x : in) half.push_back(mx::astype(x, mx::bfloat16));
-  EXPECT_EQ(our_causal(half)[0].dtype(), mx::bfloat16);
-  EXPECT_LT(distance(our_causal(half)[0], our_causal(in)[0]), 3e-2f);
-  EXPECT_EQ(
-      our_causal(
-          {mx::zeros({0, 2, 4, 8}),
-           mx::zeros({0, 2, 4, 8}),
-           mx::zeros({0, 2, 4, 8})})[0]
-          .shape(),
-      (mx::Shape{0, 2, 4, 8}));
+  EXPECT_EQ(run(half).dtype(), mx::bfloat16);
+  EXPECT_LT(distance(run(half), run(in)), 3e-2f);
+  auto empty = mx::zeros({0, 2, 8});
+  EXPECT_EQ(packed_attention(empty, empty, empty, {}, 1.0f).shape(), empty.shape());
 }
 
 // Scores of some hundreds overflow e^x without the running maximum.
-TEST(CausalAttention, StandsLargeScores) {
-  auto q = 40.0f * normal({1, 2, 90, 16}, 1), k = 40.0f * normal({1, 2, 90, 16}, 2);
-  auto v = normal({1, 2, 90, 16}, 3);
-  EXPECT_LT(distance(our_causal({q, k, v})[0], plain_causal(q, k, v)), 1e-4f);
+TEST(PackedAttention, StandsLargeScores) {
+  auto q = 40.0f * normal({90, 2, 16}, 1), k = 40.0f * normal({90, 2, 16}, 2);
+  auto v = normal({90, 2, 16}, 3);
+  EXPECT_LT(
+      distance(
+          packed_attention(q, k, v, {{90}}, 0.25f), plain_packed({q, k, v}, {{90}})[0]),
+      1e-4f);
 }
 
 mx::array tokens(const mx::array& x, int begin, int end) {
@@ -170,34 +189,53 @@ TEST(DecodeAttention, EqualsItsDefinitionForRunsOfRows) {
   });
 }
 
-// Prefill + training (causal over everything, branches over a prefix) and decode, token
-// by token and row by row: one order of addition, so the same bits.
+// Rows [begin, end) of the first axis.
+mx::array rows_of(const mx::array& x, int begin, int end) {
+  return mx::slice(x, {begin, 0, 0}, {end, x.shape(1), x.shape(2)});
+}
+
+// Row t of each of B branches of T tokens behind P of a prompt -> [B, H, 1, E]
+mx::array step_rows(const mx::array& x, int P, int B, int T, int t) {
+  Arrays rows;
+  for (int b = 0; b < B; ++b)
+    rows.push_back(rows_of(x, P + b * T + t, P + b * T + t + 1));
+  return mx::expand_dims(mx::concatenate(rows, 0), 2);
+}
+
+// Prefill (one sequence), training (branches of one prompt) and decode, token by token
+// and row by row: one order of addition, so the same bits.
 TEST(Attention, PrefillTrainingAndDecodeHaveTheSameBits) {
   with_each_isa([] {
     int B = 4, H = 9, K = 3, E = 64, T = 70;
     for (int P : {1, 63, 64, 100}) {
-      auto pk = normal({1, K, P, E}, 2), pv = normal({1, K, P, E}, 3);
-      auto q = normal({B, H, T, E}, 1), k = normal({B, K, T, E}, 4);
-      auto v = normal({B, K, T, E}, 5);
-      auto branches = branch_attention(q, pk, pv, k, v, 0.125f);
+      int M = P + B * T;
+      auto q = normal({M, H, E}, 1), k = normal({M, K, E}, 4), v = normal({M, K, E}, 5);
+      Segments segments(B + 1, Segment{T, 0});
+      segments[0] = {P};
+      auto packed = packed_attention(q, k, v, segments, 0.125f);
       for (int b : {0, 3}) {
-        auto whole_k = mx::concatenate({pk, row(k, b)}, 2);
-        auto whole_v = mx::concatenate({pv, row(v, b)}, 2);
-        auto alone = causal_attention(row(q, b), whole_k, whole_v, 0.125f);
-        EXPECT_TRUE(same_bits(alone, row(branches, b)));
-        auto last =
-            causal_attention(tokens(row(q, b), T - 7, T), whole_k, whole_v, 0.125f);
-        EXPECT_TRUE(same_bits(last, tokens(row(branches, b), T - 7, T)));
+        int begin = P + b * T;
+        auto whole = [&](const mx::array& x) {
+          return mx::concatenate({rows_of(x, 0, P), rows_of(x, begin, begin + T)}, 0);
+        };
+        auto alone = packed_attention(whole(q), whole(k), whole(v), {{P + T}}, 0.125f);
+        EXPECT_TRUE(same_bits(rows_of(alone, 0, P), rows_of(packed, 0, P)));
+        EXPECT_TRUE(
+            same_bits(rows_of(alone, P, P + T), rows_of(packed, begin, begin + T)));
       }
+      auto own = [&](const mx::array& x) {
+        auto rows = mx::reshape(rows_of(x, P, M), {B, T, x.shape(1), E});
+        return mx::transpose(rows, {0, 2, 1, 3});
+      };
       for (int t : {0, 1, 27, 63, 69}) {
         auto step = decode_attention(
-            tokens(q, t, t + 1),
-            {{pk, pv, B}},
-            tail(k, t + 1, 96),
-            tail(v, t + 1, 96),
+            step_rows(q, P, B, T, t),
+            {{sequence(k, 0, P), sequence(v, 0, P), B}},
+            tail(own(k), t + 1, 96),
+            tail(own(v), t + 1, 96),
             t + 1,
             0.125f);
-        EXPECT_TRUE(same_bits(step, tokens(branches, t, t + 1)))
+        EXPECT_TRUE(same_bits(step, step_rows(packed, P, B, T, t)))
             << "P " << P << ", t " << t;
       }
     }
@@ -205,22 +243,32 @@ TEST(Attention, PrefillTrainingAndDecodeHaveTheSameBits) {
 }
 
 TEST(Attention, ThreadsDoNotChangeTheBits) {
-  auto q = normal({2, 4, 100, 32}, 1), k = normal({2, 2, 100, 32}, 2);
-  auto v = normal({2, 2, 100, 32}, 3);
-  auto before = our_causal({q, k, v})[0];
-  mx::eval(before);
+  Case c{4, 2, 32, {{100}, {60, 0}, {40, 0}}};
+  auto run = [&] {
+    auto f = [&](const Arrays& in) {
+      return Arrays{packed_attention(in[0], in[1], in[2], c.segments, 0.2f)};
+    };
+    auto [outs, grads] = mx::vjp(f, c.inputs(), {normal({200, 4, 32}, 9)});
+    Arrays all = {outs[0], grads[0], grads[1], grads[2]};
+    mx::eval(all);
+    return all;
+  };
+  auto before = run();
   for (int threads : {1, 3}) {
     cpu::set_num_threads(threads);
-    EXPECT_TRUE(same_bits(our_causal({q, k, v})[0], before));
+    auto now = run();
+    for (size_t i = 0; i < now.size(); ++i) EXPECT_TRUE(same_bits(now[i], before[i]));
   }
   cpu::set_num_threads(0);
 }
 
 TEST(Attention, NamesWhatDoesNotFit) {
-  auto q = mx::zeros({2, 4, 3, 8}), k = mx::zeros({2, 3, 3, 8});
-  EXPECT_THROW(causal_attention(q, k, k, 1.0f), std::invalid_argument);
+  auto q = mx::zeros({3, 4, 8}), k = mx::zeros({3, 2, 8}), odd = mx::zeros({3, 3, 8});
+  EXPECT_THROW(packed_attention(q, odd, odd, {{3}}, 1.0f), std::invalid_argument);
+  for (const auto& segments :
+       {Segments{{2}}, {{3, 0}}, {{1}, {1, 0}, {1, 1}}, {{4}, {-1}}})
+    EXPECT_THROW(packed_attention(q, k, k, segments, 1.0f), std::invalid_argument);
   auto one = mx::zeros({2, 4, 1, 8});
-  EXPECT_THROW(causal_attention(q, one, one, 1.0f), std::invalid_argument);
   EXPECT_THROW(decode_attention(one, {}, one, one, 1, 1.0f), std::invalid_argument);
 }
 

@@ -38,9 +38,10 @@ std::vector<float> trainer_logprobs(
   auto hidden = completion_hidden(
       model.decoder,
       mx::array(prompt.tokens.data(), {P}, mx::int32),
-      mx::array(c.tokens.data(), {1, T}, mx::int32));
+      mx::array(c.tokens.data(), {1, T}, mx::int32),
+      {T});
   auto logprobs = token_logprobs(
-                      mx::reshape(hidden, {T, model.decoder.config.hidden_size}),
+                      hidden,
                       mx::array(c.tokens.data(), {T}, mx::int32),
                       [&](const mx::array& x) { return model.decoder.head(x); },
                       temperature)

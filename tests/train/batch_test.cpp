@@ -19,6 +19,7 @@ bool same_bits(const mx::array& a, const mx::array& b) {
 void expect_same(const Microbatch& a, const Microbatch& b) {
   EXPECT_TRUE(same_bits(a.prompt, b.prompt));
   EXPECT_TRUE(same_bits(a.completions, b.completions));
+  EXPECT_EQ(a.lengths, b.lengths);
   EXPECT_TRUE(same_bits(a.mask, b.mask));
   EXPECT_TRUE(same_bits(a.positions, b.positions));
   EXPECT_TRUE(same_bits(a.slots, b.slots));
@@ -50,14 +51,15 @@ TEST(Batch, LaysOutAGroup) {
   auto batches = pack_one(two_completions(), {});
   ASSERT_EQ(batches.size(), 1u);
   const auto& b = batches[0];
-  EXPECT_EQ(b.rows, (std::vector<size_t>{1, 0}));  // the longer first
-  int completions[] = {7, 8, 9, 5, 6, 0};
+  EXPECT_EQ(b.rows, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(b.lengths, (std::vector<int>{2, 3}));
+  int completions[] = {5, 6, 0, 7, 8, 9};
   EXPECT_TRUE(same_bits(b.completions, mx::array(completions, {2, 3}, mx::int32)));
-  EXPECT_TRUE(same_bits(b.positions, mx::array({0, 1, 2, 3, 4})));
-  EXPECT_TRUE(same_bits(b.slots, mx::array({0, 1, 2, 3, 4, 5}, {2, 3})));
+  EXPECT_TRUE(same_bits(b.positions, mx::array({0, 1, 3, 4, 5})));
+  EXPECT_TRUE(same_bits(b.slots, mx::array({0, 1, 5, 2, 3, 4}, {2, 3})));
   EXPECT_EQ(mx::sum(b.mask).item<float>(), 5.0f);
-  EXPECT_TRUE(same_bits(b.likelihood, mx::array({true, false}, {2, 1})));
-  float sampler[] = {NAN, NAN, NAN, -0.5f, -1.5f, NAN};
+  EXPECT_TRUE(same_bits(b.likelihood, mx::array({false, true}, {2, 1})));
+  float sampler[] = {-0.5f, -1.5f, NAN, NAN, NAN, NAN};
   EXPECT_TRUE(same_bits(b.sampler_logprobs, mx::array(sampler, {2, 3}, mx::float32)));
 }
 
@@ -65,7 +67,7 @@ TEST(Batch, TheEndOfSequenceTokenIsInTheLoss) {
   auto group = two_completions();
   group.rollouts[1].completion.tokens = {7, 8, 2};  // ends with the EOS id
   auto batch = pack_one(group, {})[0];
-  EXPECT_EQ(mx::slice(batch.mask, {0, 2}, {1, 3}).item<float>(), 1.0f);
+  EXPECT_EQ(mx::slice(batch.mask, {1, 2}, {2, 3}).item<float>(), 1.0f);
 }
 
 TEST(Batch, SplitsByTokensAndLosesNoRow) {
@@ -77,7 +79,8 @@ TEST(Batch, SplitsByTokensAndLosesNoRow) {
     std::vector<int> seen(8, 0);
     for (const auto& b : pack_one(group, config)) {
       int rows = b.completions.shape(0);
-      int tokens = b.prompt.shape(0) + rows * b.completions.shape(1);
+      int tokens = b.prompt.shape(0);
+      for (int length : b.lengths) tokens += length;
       EXPECT_TRUE(rows == 1 || tokens <= limit) << limit;
       for (size_t row : b.rows) ++seen[row];
     }

@@ -96,9 +96,10 @@ struct TileRows {
     return t.kv_head * group() + row % per_batch() / queries();
   }
   int64_t query(int64_t row) const { return t.t0 + row % queries(); }
-  // Of [B, H, T].
+  // In out and lse.
   int64_t index(int64_t row) const {
-    return (batch(row) * a.heads + head(row)) * a.queries + query(row);
+    return batch(row) * a.layout.batch + head(row) * a.layout.head +
+           query(row) * a.layout.query;
   }
   // Keys that the row sees.
   int64_t limit(int64_t row) const {

@@ -5,22 +5,16 @@
 
 #include "ops/attention.h"
 #include "ops/cpu/arrays.h"
-#include "ops/cpu/attention_types.h"
 
 namespace pupil::cpu {
 
-/// ops/attention.h's branch_attention; with an empty prefix and more keys than queries,
-/// its causal_attention. Gradients to all five.
+/// ops/attention.h's packed_attention, segments checked.
 mx::array fused_attention(
     const mx::array& q,
-    const mx::array& prefix_k,
-    const mx::array& prefix_v,
     const mx::array& k,
     const mx::array& v,
+    const std::vector<Segment>& segments,
     float scale);
-
-/// The attention of `batches` rows, on all threads.
-void run_attention(const Attention& attention, int64_t batches);
 
 mx::array fused_decode(
     const mx::array& q,

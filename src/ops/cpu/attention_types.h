@@ -12,21 +12,27 @@ struct HeadView {
   int64_t batch, head, token;
 };
 
+/// Where (b, head, query) lies, in a buffer of vectors [E] or of single values.
+struct OutLayout {
+  int64_t batch, head, query;
+};
+
 /// B rows of T queries. Row b's keys are the prefix's, at absolute positions 0 .. P -
 /// 1, then its own; query t sees the first P + own - T + t + 1 of them.
 struct Attention {
   HeadView q, prefix_k, prefix_v, k, v;  // the prefix is every row's: batch stride 0
   int64_t heads, kv_heads, queries, prefix, own, width;
   float scale;
-  float* out;  // [B, H, T, E]
-  float* lse;  // [B, H, T] log of the sum of e^score, or null
+  OutLayout layout;  // of out and lse
+  float* out;        // vectors [E]
+  float* lse;        // log of the sum of e^score, or null
 };
 
-/// What the backward pass reads and writes besides.
+/// What the backward pass of one row and key head reads and writes besides.
 struct AttentionGradient {
-  const float* dout;  // [B, H, T, E]
-  float* dq;          // [B, H, T, E]
-  float* dk;          // [B, K, P + own, E], zeroed by the caller
+  const float* dout;  // laid out as `out`
+  float* dq;          // the same
+  float* dk;          // [P + own, E], zeroed by the caller
   float* dv;
 };
 

@@ -152,12 +152,10 @@ void attention_gradient_tile(
   auto s = gradient_state(rows.count(), w, scratch);
   load_queries<V>(rows, s.q);
   load_gradients<V>(rows, g, s);
-  int64_t keys = (t.b0 * a.kv_heads + t.kv_head) * (a.prefix + a.own);
   int64_t seen = rows.limit(rows.count() - 1);
   for (int64_t start = 0; start < seen; start += kKeyBlock) {
     auto block = key_block(a, t.b0, t.kv_head, start, s.joined);
-    int64_t offset = (keys + start) * w;
-    gradient_block<V>(rows, s, block, g.dk + offset, g.dv + offset);
+    gradient_block<V>(rows, s, block, g.dk + start * w, g.dv + start * w);
   }
   for (int64_t r = 0; r < rows.count(); ++r)
     for (int64_t e = 0; e < w; ++e)

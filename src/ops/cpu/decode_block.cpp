@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <stdexcept>
 
-#include "ops/cpu/attention_primitive.h"
+#include "ops/cpu/attention_run.h"
 #include "ops/cpu/cpu_features.h"
 #include "ops/cpu/rope_primitive.h"
 #include "ops/cpu/thread_pool.h"
@@ -118,11 +118,11 @@ class Run {
   }
 
   void attend(const std::vector<int>& prefix_rows) {
-    int64_t row = 0;
+    int64_t row = 0, width = w_.width, size = w_.q.out();
+    std::vector<AttentionJob> jobs;
     for (size_t i = 0; i < prefix_rows.size(); ++i) {
       const auto &k = in_[kFixedInputs + 2 * i], &v = in_[kFixedInputs + 2 * i + 1];
       Attention a{};
-      int64_t width = w_.width, size = w_.q.out();
       a.q = {scratch_.q + row * size, size, width, width};
       a.prefix_k = view(k, 0);
       a.prefix_v = view(v, 0);
@@ -135,10 +135,12 @@ class Run {
       a.own = length_ + 1;
       a.width = width;
       a.scale = scale_;
+      a.layout = {w_.heads, 1, 1};
       a.out = scratch_.attended + row * size;
-      run_attention(a, prefix_rows[i]);
+      jobs.push_back({a, prefix_rows[i]});
       row += prefix_rows[i];
     }
+    run_attention(jobs);
   }
 
   static HeadView view(const mx::array& x, int64_t row) {
