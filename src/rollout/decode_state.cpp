@@ -30,7 +30,11 @@ DecodeState::DecodeState(
   logits_ = mx::repeat(model.head(hidden), n, 0);
   for (size_t layer = 0; layer < model.model.layers.size(); ++layer) {
     auto& prefixes = prefixes_.emplace_back();
-    for (auto& cache : caches) prefixes.push_back({cache.k[layer], cache.v[layer], n});
+    for (auto& cache : caches) {
+      auto keys = cache.k[layer];
+      if (!blocks_.empty()) keys = cpu::turned_keys(keys);
+      prefixes.push_back({keys, cache.v[layer], n});
+    }
   }
   for (const auto& prompt : prompts) {
     positions_.insert(positions_.end(), n, static_cast<int>(prompt.size()));
@@ -39,18 +43,22 @@ DecodeState::DecodeState(
 
 void DecodeState::grow() {
   const auto& config = model_.config;
-  int more = std::min(kTailStep, capacity_ - room_);
-  auto space = [&] {  // memory of its own: a step writes into it
-    return mx::zeros(
-        {num_rows(), config.num_kv_heads, more, config.head_dim}, model_.dtype);
+  bool turned = !blocks_.empty();
+  int more = std::min(kTailStep, capacity_ - room_), E = config.head_dim;
+  auto space = [&](bool turn, int count) {  // memory of its own: a step writes into it
+    mx::Shape shape = {num_rows(), config.num_kv_heads, count, E};
+    if (turn) std::swap(shape[2], shape[3]);
+    return mx::zeros(shape, model_.dtype);
   };
   for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
     if (room_ == 0) {
-      tail_k_.push_back(space());
-      tail_v_.push_back(space());
+      tail_k_.push_back(
+          space(turned, more + (turned ? static_cast<int>(cpu::kKeyBlock) : 0)));
+      tail_v_.push_back(space(false, more));
     } else {
-      tail_k_[layer] = mx::concatenate({tail_k_[layer], space()}, 2);
-      tail_v_[layer] = mx::concatenate({tail_v_[layer], space()}, 2);
+      tail_k_[layer] =
+          mx::concatenate({tail_k_[layer], space(turned, more)}, turned ? 3 : 2);
+      tail_v_[layer] = mx::concatenate({tail_v_[layer], space(false, more)}, 2);
     }
   }
   room_ += more;

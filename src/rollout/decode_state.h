@@ -49,9 +49,10 @@ class DecodeState {
   const Decoder& model_;
   DecodeBlocks blocks_;  // empty: layers run operation by operation
   std::vector<std::vector<SharedPrefix>> prefixes_;  // [layers][prompts in the batch]
-  std::vector<mx::array> tail_k_, tail_v_;           // [layers] of [R, K, room, E]
-  std::vector<int> positions_;                       // [R] of the next token to feed
-  int length_ = 0, room_ = 0, capacity_;             // tokens in the tails, and space
+  // [layers] of [R, K, room, E]; fused blocks turn the keys.
+  std::vector<mx::array> tail_k_, tail_v_;
+  std::vector<int> positions_;            // [R] of the next token to feed
+  int length_ = 0, room_ = 0, capacity_;  // tokens in the tails, and space
   mx::array logits_;
 };
 

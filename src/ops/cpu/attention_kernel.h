@@ -12,7 +12,7 @@
 namespace pupil::cpu {
 namespace {
 
-/// Keys and values of one block, row by row.
+/// Keys and values of one block, row by row, or turned keys.
 struct KeyBlock {
   const float *k, *v;
   int64_t k_stride, v_stride;
@@ -46,6 +46,12 @@ inline const float* at(const HeadView& view, int64_t b, int64_t head, int64_t to
   return view.data + b * view.batch + head * view.head + token * view.token;
 }
 
+inline const float* key_at(
+    const Attention& a, const HeadView& view, int64_t b, int64_t head, int64_t token) {
+  if (a.turned) return view.data + b * view.batch + head * view.head + token;
+  return at(view, b, head, token);
+}
+
 inline void copy_rows(
     const float* from, int64_t stride, int64_t count, int64_t width, float* to) {
   for (int64_t i = 0; i < count; ++i)
@@ -60,7 +66,7 @@ inline KeyBlock key_block(
   if (end > total) end = total;
   if (end <= a.prefix)
     return {
-        at(a.prefix_k, 0, kv_head, start),
+        key_at(a, a.prefix_k, 0, kv_head, start),
         at(a.prefix_v, 0, kv_head, start),
         a.prefix_k.token,
         a.prefix_v.token,
@@ -68,7 +74,7 @@ inline KeyBlock key_block(
         end - start};
   if (start >= a.prefix)
     return {
-        at(a.k, b, kv_head, start - a.prefix),
+        key_at(a, a.k, b, kv_head, start - a.prefix),
         at(a.v, b, kv_head, start - a.prefix),
         a.k.token,
         a.v.token,
@@ -76,10 +82,19 @@ inline KeyBlock key_block(
         end - start};
   int64_t w = a.width, first = a.prefix - start, rest = end - a.prefix;
   float *k = scratch, *v = scratch + kKeyBlock * w;
-  copy_rows(at(a.prefix_k, 0, kv_head, start), a.prefix_k.token, first, w, k);
   copy_rows(at(a.prefix_v, 0, kv_head, start), a.prefix_v.token, first, w, v);
-  copy_rows(at(a.k, b, kv_head, 0), a.k.token, rest, w, k + first * w);
   copy_rows(at(a.v, b, kv_head, 0), a.v.token, rest, w, v + first * w);
+  const float* prefix_k = key_at(a, a.prefix_k, 0, kv_head, start);
+  const float* own_k = key_at(a, a.k, b, kv_head, 0);
+  if (a.turned) {
+    for (int64_t e = 0; e < w; ++e) {
+      copy_rows(prefix_k + e * a.prefix_k.token, 0, 1, first, k + e * kKeyBlock);
+      copy_rows(own_k + e * a.k.token, 0, 1, rest, k + e * kKeyBlock + first);
+    }
+    return {k, v, kKeyBlock, w, start, end - start};
+  }
+  copy_rows(prefix_k, a.prefix_k.token, first, w, k);
+  copy_rows(own_k, a.k.token, rest, w, k + first * w);
   return {k, v, w, w, start, end - start};
 }
 
@@ -167,15 +182,16 @@ void attend_block(
     const KeyBlock& block) {
   int64_t w = rows.a.width, n = last - first;
   float* scores = s.scores + first * kKeyBlock;
+  bool turned = rows.a.turned;  // then whole blocks: no edge, no copy
   small_product<V>(
       s.q + first * w,
       w,
       n,
       block.k,
       block.k_stride,
-      true,
+      !turned,
       w,
-      block.count,
+      turned ? kKeyBlock : block.count,
       scores,
       kKeyBlock,
       false);

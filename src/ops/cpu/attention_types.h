@@ -23,6 +23,8 @@ struct Attention {
   HeadView q, prefix_k, prefix_v, k, v;  // the prefix is every row's: batch stride 0
   int64_t heads, kv_heads, queries, prefix, own, width;
   float scale;
+  bool turned;       // k and prefix_k lie as [E, tokens], kKeyBlock readable from each
+                     // key on; their `token` is the stride along E
   OutLayout layout;  // of out and lse
   float* out;        // vectors [E]
   float* lse;        // log of the sum of e^score, or null

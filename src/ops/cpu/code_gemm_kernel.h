@@ -40,41 +40,57 @@ template <class V, int kRows>
     for (int j = 0; j < kVecs; ++j) V::keep(sums[i][j]);
 }
 
-/// Scales and sums of A's rows for one group, `stride` from row to row.
+/// Scales and sums of A's rows for one group.
 struct RowScales {
   const float *scales, *sums;
-  int64_t stride;
 };
 
-// C (+)= the sums of one group with their scales.
+// acc [kRows, panel's columns] += the sums of one group with their scales.
 template <class V, int kRows, bool kBias>
 [[gnu::always_inline]] inline void add_group(
     const typename V::IVec sums[kRows][V::kCodeVecs],
     const RowScales& rows,
     const float* scales,
     const float* biases,
-    float* c,
-    int64_t c_stride,
-    bool from_zero) {
+    float* acc) {
+  typename V::Vec scale[V::kCodeVecs], bias[V::kCodeVecs];
 #pragma GCC unroll 4
   for (int j = 0; j < V::kCodeVecs; ++j) {
-    auto scale = V::load(scales + j * V::kLanes);
-    auto bias = kBias ? V::load(biases + j * V::kLanes) : V::zero();
+    scale[j] = V::load(scales + j * V::kLanes);
+    if (kBias) bias[j] = V::load(biases + j * V::kLanes);
+  }
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      float* to = c + i * c_stride + j * V::kLanes;
-      auto before = from_zero ? V::zero() : V::load(to);
-      auto sum =
-          V::mul(V::to_floats(sums[i][j]), V::set1(rows.scales[i * rows.stride]));
-      sum = V::fma(sum, scale, before);
-      if (kBias) sum = V::fma(V::set1(rows.sums[i * rows.stride]), bias, sum);
+  for (int i = 0; i < kRows; ++i) {
+    auto row_scale = V::set1(rows.scales[i]);
+    auto row_sum = kBias ? V::set1(rows.sums[i]) : V::zero();
+#pragma GCC unroll 4
+    for (int j = 0; j < V::kCodeVecs; ++j) {
+      float* to = acc + (i * V::kCodeVecs + j) * V::kLanes;
+      auto sum = V::mul(V::to_floats(sums[i][j]), row_scale);
+      sum = V::fma(sum, scale[j], V::load(to));
+      if (kBias) sum = V::fma(row_sum, bias[j], sum);
       V::store(to, sum);
     }
   }
 }
 
+template <class V, int kRows>
+void load_block(const float* c, int64_t c_stride, bool from_zero, float* acc) {
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < V::kCodeVecs; ++j, acc += V::kLanes)
+      V::store(acc, from_zero ? V::zero() : V::load(c + i * c_stride + j * V::kLanes));
+}
+
+template <class V, int kRows>
+void store_block(const float* acc, float* c, int64_t c_stride) {
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < V::kCodeVecs; ++j, acc += V::kLanes)
+      V::store(c + i * c_stride + j * V::kLanes, V::load(acc));
+}
+
 // C [kRows, panel's columns] (+)= rows m.. of A times the panel, group by group. The
-// float32 sums lie in C between the groups.
+// float32 sums lie in a block of their own meanwhile: rows of C are often a multiple of
+// 2 KB apart, and would push each other out of the first cache.
 template <class V, int kRows, bool kBias>
 void code_micro_kernel(
     const CodedRows& a,
@@ -84,9 +100,11 @@ void code_micro_kernel(
     int64_t c_stride,
     bool from_zero) {
   constexpr int64_t kWidth = CodePanel<V>::kWidth;
+  alignas(64) float acc[kRows * kWidth];
+  load_block<V, kRows>(c, c_stride, from_zero, acc);
   const int64_t pairs = a.group_size / 2, stride = a.stride() / 2;
   const int64_t groups = p.groups(a.group_size);
-  const int64_t first = m * a.groups + p.k0 / a.group_size;
+  const int64_t first = p.k0 / a.group_size;
   const auto* x = reinterpret_cast<const int32_t*>(a.codes + m * a.stride() + p.k0);
   for (int64_t g = 0; g < groups; ++g) {
     typename V::IVec sums[kRows][V::kCodeVecs];
@@ -94,13 +112,12 @@ void code_micro_kernel(
         x + g * pairs, stride, p.codes + g * pairs * kWidth, pairs, sums);
     add_group<V, kRows, kBias>(
         sums,
-        {a.scales + first + g, a.sums + first + g, a.groups},
+        {a.scales + a.at(m, first + g), a.sums + a.at(m, first + g)},
         p.scales + g * kWidth,
         p.biases + g * kWidth,
-        c,
-        c_stride,
-        from_zero && g == 0);
+        acc);
   }
+  store_block<V, kRows>(acc, c, c_stride);
 }
 
 /// Rows [m0, m1) of A against one panel, into C's columns from the panel's first on.

@@ -69,7 +69,7 @@ template <class V, CodeOrder kOrder>
 void code_row(const float* x, int64_t k, const CodedRows& rows, int64_t m) {
   int size = rows.group_size;
   auto code = [&](const float* from, int64_t g) {
-    int64_t at = m * rows.groups + g;
+    int64_t at = rows.at(m, g);
     int16_t* codes = rows.codes + m * rows.stride() + g * size;
     code_group<V, kOrder>(
         from, size, rows.limit, codes, rows.scales + at, rows.sums + at);

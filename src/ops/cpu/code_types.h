@@ -20,18 +20,20 @@ namespace pupil::cpu {
 /// `bytes`: the high and the low byte apart, for products of four.
 enum class CodeOrder : int { natural, pairs4, pairs8, bytes4, bytes8 };
 
-/// Rows as whole numbers: value (m, k) = scales[m, k / group_size] * code (m, k).
+/// Rows as whole numbers: value (m, k) = scales[k / group_size, m] * code (m, k).
 /// The last group is filled up with zeros.
 struct CodedRows {
   int16_t* codes;  // [M, groups * group_size]
-  float* scales;   // [M, groups]; NaN where the group holds a value that is not finite
-  float* sums;     // [M, groups]: scale * sum of codes
-  int64_t groups;
+  float* scales;   // [groups, M]; NaN where the group holds a value that is not finite
+  float* sums;     // [groups, M]: scale * sum of codes
+  int64_t rows, groups;
   int group_size;
   float limit;  // the largest code
   CodeOrder order;
 
   int64_t stride() const { return groups * group_size; }
+  /// Where the scale and sum of row `m` lie.
+  int64_t at(int64_t m, int64_t group) const { return group * rows + m; }
 };
 
 // The sum of 128 products with 8-bit codes, and of 32 with the gradient's 13-bit ones,

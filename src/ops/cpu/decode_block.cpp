@@ -104,7 +104,7 @@ class Run {
           scratch_.q + r * w_.q.out(), cos + angle, sin + angle, w_.heads, w_.width);
       float* k = scratch_.k + r * w_.k.out();
       rope_row(k, cos + angle, sin + angle, w_.kv_heads, w_.width);
-      store(k, r, out_[1]);
+      store_turned(k, r, out_[1]);
       store(scratch_.v + r * w_.v.out(), r, out_[2]);
     }
   }
@@ -115,6 +115,12 @@ class Run {
       int64_t at = ((row * w_.kv_heads + h) * room + length_) * width;
       std::memcpy(tail.data<float>() + at, heads + h * width, sizeof(float) * width);
     }
+  }
+
+  void store_turned(const float* heads, int64_t row, mx::array& tail) {
+    int64_t room = tail.shape(3), count = w_.kv_heads * w_.width;
+    float* column = tail.data<float>() + row * count * room + length_;
+    for (int64_t i = 0; i < count; ++i) column[i * room] = heads[i];
   }
 
   void attend(const std::vector<int>& prefix_rows) {
@@ -131,10 +137,11 @@ class Run {
       a.heads = w_.heads;
       a.kv_heads = w_.kv_heads;
       a.queries = 1;
-      a.prefix = k.shape(2);
+      a.prefix = v.shape(2);
       a.own = length_ + 1;
       a.width = width;
       a.scale = scale_;
+      a.turned = true;
       a.layout = {w_.heads, 1, 1};
       a.out = scratch_.attended + row * size;
       jobs.push_back({a, prefix_rows[i]});
@@ -246,6 +253,11 @@ void BlockLinear::add_bias(int64_t rows, float* y) const {
   if (!bias_) return;
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t i = 0; i < out_; ++i) y[r * out_ + i] += bias_[i];
+}
+
+mx::array turned_keys(const mx::array& keys) {
+  auto turned = mx::swapaxes(keys, 2, 3);
+  return mx::pad(turned, {3}, {0}, {kKeyBlock}, mx::array(0.0f));
 }
 
 BlockResult decode_block(

@@ -54,7 +54,8 @@ struct BlockWeights {
   int heads, kv_heads, width;  // of a head
 };
 
-/// What a row has seen: its prompt's keys and values and its own, [R, K, room, E].
+/// What a row has seen: its prompt's keys and values and its own. Values [R, K, room,
+/// E]; keys turned, so that a step reads them as they lie: [R, K, E, room + kKeyBlock].
 struct BlockCache {
   std::vector<SharedPrefix> prefixes;
   mx::array tail_k, tail_v;
@@ -64,6 +65,9 @@ struct BlockCache {
 struct BlockResult {
   mx::array x, tail_k, tail_v;
 };
+
+/// A prompt's keys [1, K, P, E] as a cache holds them.
+mx::array turned_keys(const mx::array& keys);
 
 /// x [R, D] float32, the layer's input -> its output, and the tails with the new
 /// token's keys and values. They are written in place, `length` tokens into the old

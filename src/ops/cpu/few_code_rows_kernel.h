@@ -92,7 +92,7 @@ void few_code_rows_block(
       auto b = GroupScales<V>::load(g.b, n + v * V::kLanes, group);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        int64_t at = (m + r) * g.a.groups + group;
+        int64_t at = g.a.at(m + r, group);
         auto sum = V::mul(V::to_floats(sums[r][v].total()), V::set1(g.a.scales[at]));
         sum = V::fma(sum, b.scale, results[r][v]);
         results[r][v] = V::fma(V::set1(g.a.sums[at]), b.bias, sum);
@@ -112,6 +112,9 @@ void few_code_rows_tile(const CodeGemm& g, const Tile& t) {
   int64_t n = t.n0;
   for (; n + kVecs * V::kLanes <= t.n1; n += kVecs * V::kLanes)
     few_code_rows_block<V, Sum, kPerWord, kRows, kVecs>(g, t.m0, n, c + n, g.c_stride);
+  if constexpr (kVecs == 4)
+    for (; n + 2 * V::kLanes <= t.n1; n += 2 * V::kLanes)
+      few_code_rows_block<V, Sum, kPerWord, kRows, 2>(g, t.m0, n, c + n, g.c_stride);
   for (; n < t.n1; n += V::kLanes) {
     float buffer[kRows * V::kLanes];
     few_code_rows_block<V, Sum, kPerWord, kRows, 1>(g, t.m0, n, buffer, V::kLanes);

@@ -66,6 +66,7 @@ class Coded {
     rows_.group_size = g.b.transposed ? g.b.group_size : kBackwardGroup;
     rows_.limit = g.b.transposed ? kForwardLimit : kBackwardLimit;
     rows_.order = order_for(g);
+    rows_.rows = g.m;
     rows_.groups = ceil_div(g.k, rows_.group_size);
     codes_ = std::make_unique_for_overwrite<int16_t[]>(g.m * rows_.stride());
     floats_ = std::make_unique_for_overwrite<float[]>(2 * g.m * rows_.groups);

@@ -10,12 +10,13 @@
 namespace pupil::cpu {
 namespace {
 
-// C [kRows, kVecs * lanes] += A [kRows, kc] panel.
+// C [kRows, kVecs * lanes] += A [kRows, kc] panel, whose rows lie `panel_stride` apart.
 template <class V, int kRows, int kVecs>
 void micro_kernel(
     const float* a,
     int64_t a_stride,
     const float* panel,
+    int64_t panel_stride,
     float* c,
     int64_t c_stride,
     int64_t kc,
@@ -29,7 +30,8 @@ void micro_kernel(
   for (int64_t k = 0; k < kc; ++k) {
     typename V::Vec b[kVecs];
 #pragma GCC unroll 16
-    for (int j = 0; j < kVecs; ++j) b[j] = V::load(panel + (k * kVecs + j) * V::kLanes);
+    for (int j = 0; j < kVecs; ++j)
+      b[j] = V::load(panel + k * panel_stride + j * V::kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       auto x = V::set1(a[i * a_stride + k]);
@@ -49,6 +51,7 @@ struct PanelProduct {
   const float* a;
   int64_t a_stride;
   const float* panel;
+  int64_t panel_stride;
   float* c;
   int64_t c_stride;
   int64_t rows, kc;
@@ -60,7 +63,7 @@ template <class V, int kVecs, int kRows>
 void multiply_rows(PanelProduct p) {
   for (; p.rows >= kRows; p.rows -= kRows) {
     micro_kernel<V, kRows, kVecs>(
-        p.a, p.a_stride, p.panel, p.c, p.c_stride, p.kc, p.from_zero);
+        p.a, p.a_stride, p.panel, p.panel_stride, p.c, p.c_stride, p.kc, p.from_zero);
     p.a += kRows * p.a_stride;
     p.c += kRows * p.c_stride;
   }
@@ -100,21 +103,31 @@ void multiply_edge(const PanelProduct& p, int64_t columns) {
   }
 }
 
+// A panel that is read this often, or less, is not worth packing where B lies ready.
+constexpr int64_t kFewReads = 4;
+
+inline bool lies_ready(const MatrixB& b) {
+  return b.format == Format::f32 && !b.transposed;
+}
+
 template <class V, int kVecs, int kRows>
 void multiply_tile(const Gemm& g, const Tile& t) {
   constexpr int64_t kWidth = kVecs * V::kLanes;
   constexpr int64_t kDepth = V::kPanelFloats / kWidth / 32 * 32;
   alignas(64) float panel[kDepth * kWidth];
   PackFn pack = packer_for<V>(g.b);
+  bool in_place = lies_ready(g.b) && t.m1 - t.m0 <= kFewReads * kRows;
   for (int64_t n = t.n0; n < t.n1; n += kWidth) {
     int64_t columns = t.n1 - n < kWidth ? t.n1 - n : kWidth;
     for (int64_t k = 0; k < g.k; k += kDepth) {
       int64_t kc = g.k - k < kDepth ? g.k - k : kDepth;
-      pack(g.b, {k, kc, n, columns, kWidth, panel});
+      bool as_it_lies = in_place && columns == kWidth;
+      if (!as_it_lies) pack(g.b, {k, kc, n, columns, kWidth, panel});
       PanelProduct p{
           g.a + t.m0 * g.a_stride + k,
           g.a_stride,
-          panel,
+          as_it_lies ? typed<float>(g.b.data) + k * g.b.row_stride + n : panel,
+          as_it_lies ? g.b.row_stride : kWidth,
           g.c + t.m0 * g.c_stride + n,
           g.c_stride,
           t.m1 - t.m0,
