@@ -9,4 +9,7 @@ namespace pupil {
 /// Blocks of 32 MB and more still go back at once. Does nothing without glibc.
 void keep_freed_memory();
 
+/// Returns what is free now to the system, once, where the C library can.
+void return_freed_memory();
+
 }  // namespace pupil

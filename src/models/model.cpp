@@ -1,8 +1,10 @@
 #include "models/model.h"
 
 #include <algorithm>
+#include <future>
 #include <stdexcept>
 
+#include "base/allocator.h"
 #include "formats/model_index.h"
 #include "formats/safetensors.h"
 
@@ -73,11 +75,15 @@ Decoder load_decoder(const std::string& model_dir) {
 }
 
 Model load_model(const std::string& model_dir) {
-  Model model{
-      load_decoder(model_dir),
-      Tokenizer(model_dir),
-      read_eos_ids(model_dir),
-      model_dir};
+  // Reading the vocabulary takes as long as reading the weights, and for a moment half
+  // as much memory.
+  auto tokenizer = std::async(std::launch::async, [&] {
+    Tokenizer loaded(model_dir);
+    return_freed_memory();
+    return loaded;
+  });
+  auto decoder = load_decoder(model_dir);
+  Model model{std::move(decoder), tokenizer.get(), read_eos_ids(model_dir), model_dir};
   if (model.eos_ids.empty() && model.tokenizer.eos_id() >= 0) {
     model.eos_ids = {model.tokenizer.eos_id()};
   }
