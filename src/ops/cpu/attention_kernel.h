@@ -12,10 +12,16 @@
 namespace pupil::cpu {
 namespace {
 
-/// Keys and values of one block, row by row, or turned keys.
-struct KeyBlock {
+/// Some keys and values of one block, row by row, or turned keys.
+struct KeyPart {
   const float *k, *v;
   int64_t k_stride, v_stride;
+  int64_t first, count;  // place in the block of the first; number of keys
+};
+
+/// A block lies in the prefix, in the row's own keys, or across the end of the prefix.
+struct KeyBlock {
+  KeyPart parts[2];
   int64_t start, count;  // absolute position of the first; number of keys
 };
 
@@ -52,50 +58,31 @@ inline const float* key_at(
   return at(view, b, head, token);
 }
 
-inline void copy_rows(
-    const float* from, int64_t stride, int64_t count, int64_t width, float* to) {
-  for (int64_t i = 0; i < count; ++i)
-    for (int64_t e = 0; e < width; ++e) to[i * width + e] = from[i * stride + e];
-}
-
-// The keys of row b from `start` on; `scratch` [2, kKeyBlock, width] joins a block that
-// lies across the end of the prefix.
+// The keys of row b from `start` on.
 inline KeyBlock key_block(
-    const Attention& a, int64_t b, int64_t kv_head, int64_t start, float* scratch) {
+    const Attention& a, int64_t b, int64_t kv_head, int64_t start) {
   int64_t total = a.prefix + a.own, end = start + kKeyBlock;
   if (end > total) end = total;
-  if (end <= a.prefix)
-    return {
+  int64_t shared = (end < a.prefix ? end : a.prefix) - start;
+  if (shared < 0) shared = 0;
+  KeyBlock block{{}, start, end - start};
+  if (shared > 0)
+    block.parts[0] = {
         key_at(a, a.prefix_k, 0, kv_head, start),
         at(a.prefix_v, 0, kv_head, start),
         a.prefix_k.token,
         a.prefix_v.token,
-        start,
-        end - start};
-  if (start >= a.prefix)
-    return {
-        key_at(a, a.k, b, kv_head, start - a.prefix),
-        at(a.v, b, kv_head, start - a.prefix),
+        0,
+        shared};
+  if (int64_t own = start + shared - a.prefix; shared < block.count)
+    block.parts[1] = {
+        key_at(a, a.k, b, kv_head, own),
+        at(a.v, b, kv_head, own),
         a.k.token,
         a.v.token,
-        start,
-        end - start};
-  int64_t w = a.width, first = a.prefix - start, rest = end - a.prefix;
-  float *k = scratch, *v = scratch + kKeyBlock * w;
-  copy_rows(at(a.prefix_v, 0, kv_head, start), a.prefix_v.token, first, w, v);
-  copy_rows(at(a.v, b, kv_head, 0), a.v.token, rest, w, v + first * w);
-  const float* prefix_k = key_at(a, a.prefix_k, 0, kv_head, start);
-  const float* own_k = key_at(a, a.k, b, kv_head, 0);
-  if (a.turned) {
-    for (int64_t e = 0; e < w; ++e) {
-      copy_rows(prefix_k + e * a.prefix_k.token, 0, 1, first, k + e * kKeyBlock);
-      copy_rows(own_k + e * a.k.token, 0, 1, rest, k + e * kKeyBlock + first);
-    }
-    return {k, v, kKeyBlock, w, start, end - start};
-  }
-  copy_rows(prefix_k, a.prefix_k.token, first, w, k);
-  copy_rows(own_k, a.k.token, rest, w, k + first * w);
-  return {k, v, w, w, start, end - start};
+        shared,
+        block.count - shared};
+  return block;
 }
 
 /// The rows of a tile: (b, head of the group, query), the query fastest.
@@ -140,7 +127,7 @@ struct TileState {
   float* scores;  // [rows, kKeyBlock], then the weights
   float* max;     // [rows]
   float* sum;     // [rows]
-  float* joined;  // [2, kKeyBlock, width]
+  float* spare;   // [rows, kKeyBlock]
 };
 
 // Scores of one row to weights; rescales what the row has gathered so far.
@@ -172,6 +159,29 @@ void weigh(TileState& s, int64_t row, int64_t visible, int64_t width) {
   });
 }
 
+// Scores of rows [first, last) at one part of a block.
+template <class V>
+void score_part(
+    const TileRows& rows,
+    TileState& s,
+    int64_t first,
+    int64_t last,
+    const KeyPart& part) {
+  int64_t w = rows.a.width, n = last - first;
+  const float* q = s.q + first * w;
+  float* scores = s.scores + first * kKeyBlock + part.first;
+  if (!rows.a.turned) {
+    small_product<V>(
+        q, w, n, part.k, part.k_stride, true, w, part.count, scores, kKeyBlock, false);
+    return;
+  }
+  // Turned keys lie ready for whole blocks; what is past the part is overwritten.
+  float* whole = part.first == 0 ? scores : s.spare;
+  small_product<V>(
+      q, w, n, part.k, part.k_stride, false, w, kKeyBlock, whole, kKeyBlock, false);
+  if (part.first > 0) copy_block(s.spare, kKeyBlock, scores, kKeyBlock, n, part.count);
+}
+
 // Rows [first, last) attend to one block.
 template <class V>
 void attend_block(
@@ -180,41 +190,31 @@ void attend_block(
     int64_t first,
     int64_t last,
     const KeyBlock& block) {
-  int64_t w = rows.a.width, n = last - first;
-  float* scores = s.scores + first * kKeyBlock;
-  bool turned = rows.a.turned;  // then whole blocks: no edge, no copy
-  small_product<V>(
-      s.q + first * w,
-      w,
-      n,
-      block.k,
-      block.k_stride,
-      !turned,
-      w,
-      turned ? kKeyBlock : block.count,
-      scores,
-      kKeyBlock,
-      false);
+  for (const auto& part : block.parts)
+    if (part.count > 0) score_part<V>(rows, s, first, last, part);
   for (int64_t r = first; r < last; ++r) {
     int64_t visible = rows.limit(r) - block.start;
     if (visible > 0) {
-      weigh<V>(s, r, visible < block.count ? visible : block.count, w);
+      weigh<V>(s, r, visible < block.count ? visible : block.count, rows.a.width);
     } else {
       for (int64_t j = 0; j < kKeyBlock; ++j) s.scores[r * kKeyBlock + j] = 0.0f;
     }
   }
-  small_product<V>(
-      scores,
-      kKeyBlock,
-      n,
-      block.v,
-      block.v_stride,
-      false,
-      block.count,
-      w,
-      s.acc + first * w,
-      w,
-      true);
+  for (const auto& part : block.parts) {
+    if (part.count == 0) continue;
+    small_product<V>(
+        s.scores + first * kKeyBlock + part.first,
+        kKeyBlock,
+        last - first,
+        part.v,
+        part.v_stride,
+        false,
+        part.count,
+        rows.a.width,
+        s.acc + first * rows.a.width,
+        rows.a.width,
+        true);
+  }
 }
 
 template <class V>
@@ -237,7 +237,7 @@ inline TileState tile_state(int64_t rows, int64_t width, float* scratch) {
   s.scores = s.acc + rows * width;
   s.max = s.scores + rows * kKeyBlock;
   s.sum = s.max + rows;
-  s.joined = s.sum + rows;
+  s.spare = s.sum + rows;
   for (int64_t i = 0; i < rows * width; ++i) s.acc[i] = 0.0f;
   for (int64_t r = 0; r < rows; ++r) s.max[r] = -__builtin_inff(), s.sum[r] = 0.0f;
   return s;
@@ -251,12 +251,12 @@ void attention_tile(const Attention& a, const AttentionTile& t, float* scratch) 
   int64_t seen = rows.limit(rows.count() - 1), per_batch = rows.per_batch();
   for (int64_t start = 0; start < seen; start += kKeyBlock) {
     if (start + kKeyBlock <= a.prefix) {  // every row's: read once for all
-      auto block = key_block(a, 0, t.kv_head, start, s.joined);
+      auto block = key_block(a, 0, t.kv_head, start);
       attend_block<V>(rows, s, 0, rows.count(), block);
       continue;
     }
     for (int64_t b = t.b0; b < t.b1; ++b) {
-      auto block = key_block(a, b, t.kv_head, start, s.joined);
+      auto block = key_block(a, b, t.kv_head, start);
       int64_t first = (b - t.b0) * per_batch;
       attend_block<V>(rows, s, first, first + per_batch, block);
     }

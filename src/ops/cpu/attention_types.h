@@ -48,11 +48,11 @@ constexpr int64_t kKeyBlock = 64;
 
 /// Floats of scratch that a tile of `rows` (query, head) pairs needs.
 constexpr int64_t attention_scratch(int64_t rows, int64_t width) {
-  return rows * (2 * width + kKeyBlock + 2) + 2 * kKeyBlock * width;
+  return rows * (2 * width + 2 * kKeyBlock + 2);
 }
 
 constexpr int64_t attention_gradient_scratch(int64_t rows, int64_t width) {
-  return rows * (3 * width + 4 * kKeyBlock + 2) + 2 * kKeyBlock * width;
+  return rows * (3 * width + 4 * kKeyBlock + 2);
 }
 
 }  // namespace pupil::cpu

@@ -20,7 +20,6 @@ struct GradientState {
   float* spare;    // [kKeyBlock, rows]
   float* lse;      // [rows]
   float* dot;      // [rows] sum(dO O)
-  float* joined;   // [2, kKeyBlock, width]
 };
 
 inline GradientState gradient_state(int64_t rows, int64_t width, float* scratch) {
@@ -34,7 +33,6 @@ inline GradientState gradient_state(int64_t rows, int64_t width, float* scratch)
   s.spare = s.turned + rows * kKeyBlock;
   s.lse = s.spare + rows * kKeyBlock;
   s.dot = s.lse + rows;
-  s.joined = s.dot + rows;
   for (int64_t i = 0; i < rows * width; ++i) s.dq[i] = 0.0f;
   return s;
 }
@@ -82,30 +80,15 @@ inline void turn(const float* from, int64_t rows, float* to) {
 template <class V>
 void weigh_block(const TileRows& rows, GradientState& s, const KeyBlock& block) {
   int64_t w = rows.a.width, n = rows.count();
-  small_product<V>(
-      s.q,
-      w,
-      n,
-      block.k,
-      block.k_stride,
-      true,
-      w,
-      block.count,
-      s.weights,
-      kKeyBlock,
-      false);
-  small_product<V>(
-      s.dout,
-      w,
-      n,
-      block.v,
-      block.v_stride,
-      true,
-      w,
-      block.count,
-      s.dscores,
-      kKeyBlock,
-      false);
+  auto against =
+      [&](const float* x, const float* y, int64_t stride, int64_t count, float* to) {
+        small_product<V>(x, w, n, y, stride, true, w, count, to, kKeyBlock, false);
+      };
+  for (const auto& p : block.parts) {
+    if (p.count == 0) continue;
+    against(s.q, p.k, p.k_stride, p.count, s.weights + p.first);
+    against(s.dout, p.v, p.v_stride, p.count, s.dscores + p.first);
+  }
   for (int64_t r = 0; r < n; ++r) {
     int64_t visible = rows.limit(r) - block.start;
     weigh_gradient<V>(s, r, visible < block.count ? visible : block.count);
@@ -122,18 +105,12 @@ void gradient_block(
     float* dv) {
   int64_t w = rows.a.width, n = rows.count();
   weigh_block<V>(rows, s, block);
-  small_product<V>(
-      s.dscores,
-      kKeyBlock,
-      n,
-      block.k,
-      block.k_stride,
-      false,
-      block.count,
-      w,
-      s.dq,
-      w,
-      true);
+  for (const auto& p : block.parts) {
+    if (p.count == 0) continue;
+    const float* dscores = s.dscores + p.first;
+    small_product<V>(
+        dscores, kKeyBlock, n, p.k, p.k_stride, false, p.count, w, s.dq, w, true);
+  }
   turn(s.weights, n, s.turned);
   turn(s.dscores, n, s.spare);
   small_product<V>(s.turned, n, block.count, s.dout, w, false, n, w, dv, w, true);
@@ -154,7 +131,7 @@ void attention_gradient_tile(
   load_gradients<V>(rows, g, s);
   int64_t seen = rows.limit(rows.count() - 1);
   for (int64_t start = 0; start < seen; start += kKeyBlock) {
-    auto block = key_block(a, t.b0, t.kv_head, start, s.joined);
+    auto block = key_block(a, t.b0, t.kv_head, start);
     gradient_block<V>(rows, s, block, g.dk + start * w, g.dv + start * w);
   }
   for (int64_t r = 0; r < rows.count(); ++r)
