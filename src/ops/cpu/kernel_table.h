@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "ops/cpu/adamw_types.h"
 #include "ops/cpu/attention_types.h"
 #include "ops/cpu/code_types.h"
 
@@ -111,6 +112,8 @@ struct KernelTable {
       const float* limits,
       int num_limits,
       double* weights);
+  void (*adamw)(const AdamWStep& step, const AdamWMemory& at, int64_t n);
+  double (*sum_of_squares)(const float* x, int64_t n);
   /// See attention_types.h for `scratch`.
   void (*attention)(const Attention& a, const AttentionTile& tile, float* scratch);
   void (*attention_gradient)(

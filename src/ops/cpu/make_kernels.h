@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/cpu/activation_kernel.h"
+#include "ops/cpu/adamw_kernel.h"
 #include "ops/cpu/attention_vjp_kernel.h"
 #include "ops/cpu/code_rows_kernel.h"
 #include "ops/cpu/convert_kernel.h"
@@ -34,6 +35,8 @@ const KernelTable* make_kernels() {
       .rms_norm_vjp = rms_norm_vjp_rows<V>,
       .exp_terms = exp_terms<V>,
       .weigh_above = weigh_above<V>,
+      .adamw = adamw<V>,
+      .sum_of_squares = sum_of_squares<V>,
       .attention = attention_tile<V>,
       .attention_gradient = attention_gradient_tile<V>,
   };
