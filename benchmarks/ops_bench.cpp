@@ -3,28 +3,14 @@
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <vector>
 
 #include "ops/cpu/thread_pool.h"
 #include "ops/linear.h"
+#include "support.h"
 
 namespace pupil {
 namespace {
-
-using benchmark::Counter;
-
-double least(const std::vector<double>& values) {
-  return *std::min_element(values.begin(), values.end());
-}
-double most(const std::vector<double>& values) {
-  return *std::max_element(values.begin(), values.end());
-}
-
-// The best of the repetitions: a time in the `min` row, a rate in the `max` row.
-void best(benchmark::internal::Benchmark* b) {
-  b->ComputeStatistics("min", least)->ComputeStatistics("max", most)->UseRealTime();
-}
 
 // Copies of a weight, so that each call reads memory as a whole model does.
 std::vector<QuantizedWeight> weights(int in, int out, int bits, size_t total_bytes) {
@@ -39,12 +25,6 @@ std::vector<QuantizedWeight> weights(int in, int out, int bits, size_t total_byt
     copies.push_back(prepared(copy));
   }
   return copies;
-}
-
-void report(benchmark::State& state, double flops, double bytes) {
-  auto per_second = Counter::kIsIterationInvariantRate;
-  state.counters["GFLOPS"] = Counter(flops / 1e9, per_second);
-  state.counters["GB/s"] = Counter(bytes / 1e9, per_second);
 }
 
 // One call of the op over each copy, in one graph.

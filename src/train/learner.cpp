@@ -119,9 +119,9 @@ float Learner::optim_step(double learning_rate) {
     grads_.clear();
     throw NotFinite("the gradient is not finite");
   }
-  auto grads = clip_by_norm(std::move(grads_), norm, config_.max_grad_norm);
+  double scale = clip_scale(norm, config_.max_grad_norm);
+  optimizer_.update(params_, std::move(grads_), learning_rate, scale);
   grads_.clear();
-  optimizer_.update(params_, grads, learning_rate);
   assign_parameters(model_, params_, is_lora);
   return norm;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mlx/mlx.h"
+#include "ops/adamw.h"
 
 namespace pupil {
 
@@ -23,11 +24,14 @@ class AdamW {
  public:
   AdamW(const std::vector<mx::array>& params, const AdamWConfig& config);
 
-  /// Moves `params` (float32) against `grads` of the same shapes and evaluates them.
+  /// Moves `params` (float32) against `grads` of the same shapes, each times
+  /// `grad_scale`, and evaluates them. Overwrites arrays that nobody else holds, among
+  /// them the gradients if they are moved in.
   void update(
       std::vector<mx::array>& params,
-      const std::vector<mx::array>& grads,
-      double learning_rate);
+      std::vector<mx::array> grads,
+      double learning_rate,
+      double grad_scale = 1.0);
 
   /// What a resumed run needs, next to `step`.
   const std::vector<mx::array>& first_moments() const { return first_; }
@@ -41,12 +45,8 @@ class AdamW {
   int step_ = 0;
 };
 
-/// sqrt of the sum of all squares, in float32.
-float global_norm(const std::vector<mx::array>& arrays);
-
-/// Scales `grads` to norm `max_norm` if `norm`, theirs, is larger; untouched otherwise
-/// and where `max_norm` is 0. PyTorch's clip_grad_norm_.
-std::vector<mx::array> clip_by_norm(
-    std::vector<mx::array> grads, float norm, double max_norm);
+/// What gradients of this norm are multiplied by to have norm `max_norm` at most; 1
+/// where that is 0. PyTorch's clip_grad_norm_.
+double clip_scale(float norm, double max_norm);
 
 }  // namespace pupil

@@ -59,10 +59,18 @@ TEST(AdamW, EqualsAPlainLoopInDoublePrecision) {
 TEST(AdamW, ClipsByTheGlobalNorm) {
   std::vector<mx::array> grads = {mx::array({3.0f, 0.0f}), mx::array({4.0f})};
   EXPECT_FLOAT_EQ(global_norm(grads), 5.0f);
-  auto clipped = clip_by_norm(grads, 5.0f, 1.0);
-  EXPECT_NEAR(global_norm(clipped), 1.0f, 1e-6);
-  EXPECT_EQ(global_norm(clip_by_norm(grads, 5.0f, 5.5)), 5.0f);
-  EXPECT_EQ(global_norm(clip_by_norm(grads, 5.0f, 0.0)), 5.0f);
+  EXPECT_NEAR(clip_scale(5.0f, 1.0), 0.2, 1e-6);
+  EXPECT_EQ(clip_scale(5.0f, 5.5), 1.0);
+  EXPECT_EQ(clip_scale(5.0f, 0.0), 1.0);
+
+  std::vector<mx::array> scaled = {grads[0] * 0.2f, grads[1] * 0.2f};
+  std::vector<mx::array> params[2] = {{mx::ones({2}), mx::ones({1})}, {}};
+  params[1] = params[0];
+  AdamW once(params[0], {.eps = 0.1}), again(params[0], {.eps = 0.1});
+  once.update(params[0], grads, 1e-2, 0.2);
+  again.update(params[1], scaled, 1e-2);
+  for (int i : {0, 1})
+    EXPECT_TRUE(mx::array_equal(params[0][i], params[1][i]).item<bool>());
 }
 
 TEST(AdamW, RefusesAnotherModelsMoments) {

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <numeric>
-#include <vector>
 
+#include "ops/cpu/kept_tokens.h"
 #include "ops/row_softmax.h"
 
 namespace pupil::cpu {
@@ -14,34 +12,23 @@ namespace {
 
 constexpr int kBlock = 512;  // the cumulative sum is refined within one block
 
-struct Row {
-  const float* logits;
-  int size;
-  float inverse_temperature;
-
-  float at(int i) const { return logits[i] * inverse_temperature; }
-};
-
 Choice greedy(const float* logits, int size) {
-  int best = static_cast<int>(std::max_element(logits, logits + size) - logits);
   auto sums = row_sums(logits, size, 1.0f);
+  // Without a NaN the maximum is one of the logits.
+  auto best_logit = std::isnan(sums.log_sum)
+                        ? std::max_element(logits, logits + size)
+                        : std::find(logits, logits + size, sums.max);
+  int best = static_cast<int>(best_logit - logits);
   return {best, logits[best] - sums.max - sums.log_sum};
 }
 
-// The first token of [begin, end) at which `before` plus the sum of exp exceeds `goal`,
-// counting only scores of at least `least`.
+// The first token of [begin, end) at which `before` plus the sum of exp exceeds `goal`.
 int scan(
-    const Row& row,
-    int begin,
-    int end,
-    double before,
-    double goal,
-    float max,
-    float least) {
+    const ScoreRow& row, int begin, int end, double before, double goal, float max) {
   int last = begin;
   for (int i = begin; i < end; ++i) {
     float x = row.at(i);
-    if (!(x >= least) || x == -INFINITY) continue;
+    if (x == -INFINITY) continue;
     last = i;  // rounding may leave the goal beyond the last possible token
     before += std::exp(x - max);
     if (before > goal) break;
@@ -49,7 +36,7 @@ int scan(
   return last;
 }
 
-int draw_from_all(const Row& row, const RowSums& sums, float u) {
+int draw_from_all(const ScoreRow& row, const RowSums& sums, float u) {
   double goal = u * std::exp(static_cast<double>(sums.log_sum)), before = 0;
   int last = 0;  // the last block with any mass
   double before_last = 0;
@@ -62,49 +49,27 @@ int draw_from_all(const Row& row, const RowSums& sums, float u) {
     if (before > goal) break;
   }
   int end = std::min(last + kBlock, row.size);
-  return scan(row, last, end, before_last, goal, sums.max, -INFINITY);
+  return scan(row, last, end, before_last, goal, sums.max);
 }
 
-// Sorted scores, best first, of the tokens that top-k leaves.
-std::vector<float> best_scores(const Row& row, int top_k) {
-  std::vector<float> scores(row.size);
-  for (int i = 0; i < row.size; ++i) scores[i] = row.at(i);
-  if (top_k > 0 && top_k < row.size) {
-    auto kth = scores.begin() + top_k - 1;
-    std::nth_element(scores.begin(), kth, scores.end(), std::greater<>());
-    float least = *kth;
-    scores.erase(
-        std::remove_if(
-            scores.begin(), scores.end(), [=](float x) { return x < least; }),
-        scores.end());
+// The last token of any mass if rounding leaves the goal beyond all.
+int draw_from_kept(const KeptTokens& kept, float u) {
+  double goal = u * kept.total(), before = 0;
+  int last = 0;
+  for (int i = 0; i < kept.count(); ++i) {
+    if (kept.exps()[i] == 0.0f) continue;
+    last = i;
+    before += kept.exps()[i];
+    if (before > goal) break;
   }
-  std::sort(scores.begin(), scores.end(), std::greater<>());
-  return scores;
+  return kept.ids()[last];
 }
 
-// The smallest score that the truncation keeps.
-float least_kept(const Row& row, const Truncation& t, float max) {
-  auto scores = best_scores(row, t.top_k);
-  if (t.top_p < 1.0f) {
-    double total = 0, mass = 0;
-    for (float x : scores) total += std::exp(x - max);
-    size_t kept = 0;
-    while (kept < scores.size() && mass < t.top_p * total) {
-      mass += std::exp(scores[kept++] - max);
-    }
-    scores.resize(std::max<size_t>(kept, 1));
-  }
-  float least = scores.back();
-  if (t.min_p > 0.0f) least = std::max(least, max + std::log(t.min_p));
-  return least;
-}
-
-int draw_from_kept(const Row& row, float least, float max, float u) {
-  double total = 0;
-  for (int i = 0; i < row.size; ++i) {
-    if (row.at(i) >= least) total += std::exp(row.at(i) - max);
-  }
-  return scan(row, 0, row.size, 0, u * total, max, least);
+int draw_truncated(
+    const ScoreRow& row, const Truncation& truncation, const RowSums& sums, float u) {
+  thread_local KeptTokens kept;
+  kept.keep(row, truncation, sums);
+  return draw_from_kept(kept, u);
 }
 
 }  // namespace
@@ -112,13 +77,12 @@ int draw_from_kept(const Row& row, float least, float max, float u) {
 Choice choose_token(
     const float* logits, int size, float u, const Truncation& truncation) {
   if (truncation.temperature == 0.0f) return greedy(logits, size);
-  Row row{logits, size, 1.0f / truncation.temperature};
+  ScoreRow row{logits, size, 1.0f / truncation.temperature};
   auto sums = row_sums(logits, size, row.inverse_temperature);
   if (!std::isfinite(sums.max) || !std::isfinite(sums.log_sum)) return {0, NAN};
   bool truncated = (truncation.top_k > 0 && truncation.top_k < size) ||
                    truncation.top_p < 1.0f || truncation.min_p > 0.0f;
-  int token = truncated ? draw_from_kept(
-                              row, least_kept(row, truncation, sums.max), sums.max, u)
+  int token = truncated ? draw_truncated(row, truncation, sums, u)
                         : draw_from_all(row, sums, u);
   return {token, row.at(token) - sums.max - sums.log_sum};
 }

@@ -36,6 +36,10 @@ struct Isa {
   static Vec sub(Vec a, Vec b) { return a - b; }
   static Vec mul(Vec a, Vec b) { return a * b; }
   static Vec div(Vec a, Vec b) { return a / b; }
+  static Vec sqrt(Vec a) {
+    for (int i = 0; i < kLanes; ++i) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+  }
 #if defined(__aarch64__)
   static Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
   static float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

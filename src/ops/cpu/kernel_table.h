@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "ops/cpu/adamw_types.h"
 #include "ops/cpu/attention_types.h"
 #include "ops/cpu/code_types.h"
 
@@ -101,6 +102,18 @@ struct KernelTable {
       float* dx,
       int64_t rows,
       int64_t width);
+  /// terms[i] = exp(scores[i] - max) in float32, 0 below e^-87.3.
+  void (*exp_terms)(const float* scores, float max, float* terms, int64_t n);
+  /// weights[j] += the terms of scores >= limits[j], summed in float32.
+  void (*weigh_above)(
+      const float* scores,
+      const float* terms,
+      int64_t n,
+      const float* limits,
+      int num_limits,
+      double* weights);
+  void (*adamw)(const AdamWStep& step, const AdamWMemory& at, int64_t n);
+  double (*sum_of_squares)(const float* x, int64_t n);
   /// See attention_types.h for `scratch`.
   void (*attention)(const Attention& a, const AttentionTile& tile, float* scratch);
   void (*attention_gradient)(

@@ -3,11 +3,13 @@
 #pragma once
 
 #include "ops/cpu/activation_kernel.h"
+#include "ops/cpu/adamw_kernel.h"
 #include "ops/cpu/attention_vjp_kernel.h"
 #include "ops/cpu/code_rows_kernel.h"
 #include "ops/cpu/convert_kernel.h"
 #include "ops/cpu/few_code_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
+#include "ops/cpu/weigh_kernel.h"
 
 namespace pupil::cpu {
 namespace {
@@ -31,6 +33,10 @@ const KernelTable* make_kernels() {
       .swiglu_vjp = swiglu_vjp_rows<V>,
       .rms_norm = rms_norm_rows<V>,
       .rms_norm_vjp = rms_norm_vjp_rows<V>,
+      .exp_terms = exp_terms<V>,
+      .weigh_above = weigh_above<V>,
+      .adamw = adamw<V>,
+      .sum_of_squares = sum_of_squares<V>,
       .attention = attention_tile<V>,
       .attention_gradient = attention_gradient_tile<V>,
   };
