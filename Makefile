@@ -47,8 +47,8 @@ lint:
 
 bench:
 	@scripts/build.sh release ops_bench
-	@build/release/benchmarks/ops_bench --benchmark_min_time=0.05 --benchmark_repetitions=9 \
-	  --benchmark_report_aggregates_only --benchmark_enable_random_interleaving
+	@build/release/benchmarks/ops_bench --benchmark_min_time=0.03 --benchmark_repetitions=5 \
+	  --benchmark_enable_random_interleaving
 
 format:
 	@scripts/setup.sh
