@@ -47,7 +47,7 @@ lint:
 
 bench:
 	@scripts/build.sh release ops_bench
-	@build/release/benchmarks/ops_bench --benchmark_min_time=0.03 --benchmark_repetitions=5 \
+	@build/release/benchmarks/ops_bench --benchmark_min_time=0.02 --benchmark_repetitions=9 \
 	  --benchmark_enable_random_interleaving
 
 format:

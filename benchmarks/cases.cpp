@@ -9,8 +9,9 @@
 namespace pupil::bench {
 namespace {
 
-constexpr double kCopiesBytes = 64 << 20;
-constexpr int kMostCopies = 128;
+constexpr double kCopiesBytes = 128 << 20;
+constexpr int kMostCopies = 256;
+constexpr int kSlowRepetitions = 3;
 // Above this many operations a byte no processor here waits for memory.
 constexpr double kMemoryBound = 32;
 
@@ -27,7 +28,8 @@ int copies_of(const Work& work) {
 
 // One iteration is one call on each copy, in one graph. The calls are made when the
 // benchmark first runs and kept, because it runs many times.
-void add_side(const std::string& name, int copies, const MakeCall& make) {
+benchmark::internal::Benchmark* add_side(
+    const std::string& name, int copies, const MakeCall& make) {
   auto calls = std::make_shared<std::vector<Call>>();
   auto run = [=](benchmark::State& state) {
     for (int i = static_cast<int>(calls->size()); i < copies; ++i)
@@ -40,7 +42,7 @@ void add_side(const std::string& name, int copies, const MakeCall& make) {
     }
     state.SetItemsProcessed(state.iterations() * copies);
   };
-  benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime();
+  return benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime();
 }
 
 mx::array next_key() {
@@ -66,8 +68,11 @@ std::string fallback_name(const std::string& case_name) {
 void add_case(Case c) {
   int copies = copies_of(c.work);
   add_side(c.name, copies, c.ours);
-  if (c.fallback)
-    add_side(fallback_name(c.name), c.slow_fallback ? 1 : copies, c.fallback);
+  if (c.fallback && c.slow_fallback) {
+    add_side(fallback_name(c.name), 1, c.fallback)->Repetitions(kSlowRepetitions);
+  } else if (c.fallback) {
+    add_side(fallback_name(c.name), copies, c.fallback);
+  }
   all_cases().push_back(std::move(c));
 }
 

@@ -27,7 +27,7 @@ struct Case {
   Work work;  // of one call
   MakeCall ours;
   MakeCall fallback;           // empty: none that ends in reasonable time
-  bool slow_fallback = false;  // so slow that one copy will do
+  bool slow_fallback = false;  // so slow that one copy and three repetitions do
 };
 
 /// All cases, in the order in which they were added.

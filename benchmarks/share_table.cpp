@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
 
+#include "app/machine.h"
 #include "base/table.h"
 #include "cases.h"
+#include "ops/cpu/thread_pool.h"
 #include "peaks.h"
 
 namespace pupil::bench {
@@ -105,12 +106,6 @@ std::vector<std::string> row_of(
 
 }  // namespace
 
-bool ShareTable::ReportContext(const Context& context) {
-  if (!has_context_) PrintBasicContext(&std::cerr, context);
-  has_context_ = true;
-  return true;
-}
-
 void ShareTable::ReportRuns(const std::vector<Run>& runs) {
   for (const auto& run : runs) {
     auto rate = run.counters.find("items_per_second");
@@ -135,7 +130,8 @@ std::string ShareTable::text() const {
     if (ours == 0) continue;
     table.rows.push_back(row_of(c, ours, measured(fallback_name(c.name)), rates));
   }
-  return terminal_table(limits) + "\n" + terminal_table(table);
+  return cpu_features_text() + ", " + std::to_string(cpu::num_threads()) +
+         " threads\n\n" + terminal_table(limits) + "\n" + terminal_table(table);
 }
 
 }  // namespace pupil::bench
