@@ -89,13 +89,14 @@ uint64_t sum_of(const uint64_t* data, size_t count) {
 }
 
 void add_read() {
-  constexpr int kParts = 16;
-  constexpr size_t kBytes = 256 << 20, kPart = kBytes / 8 / kParts;
+  constexpr size_t kBytes = 256 << 20;
   static const std::vector<uint64_t> data(kBytes / 8, 1);
-  auto read = [](int part) {
-    benchmark::DoNotOptimize(sum_of(data.data() + part * kPart, kPart));
+  int parts = cpu::num_threads();
+  size_t part_size = data.size() / parts;
+  auto read = [=](int part) {
+    benchmark::DoNotOptimize(sum_of(data.data() + part * part_size, part_size));
   };
-  add({"peak/read_memory", Limit::read, kBytes}, read, kParts);
+  add({"peak/read_memory", Limit::read, 8.0 * part_size * parts}, read, parts);
 }
 
 }  // namespace

@@ -42,13 +42,17 @@ def busy_processes(count):
             process.wait()
 
 
-def bench(model):
+def bench(model, title):
     """The report of `pupil bench`, each work once after one to warm up."""
+    print(title, end=": ", file=sys.stderr, flush=True)
     run = subprocess.run([PUPIL, "bench", "--model", model, "--runs", "1", "--json"],
                          capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"pupil bench failed:\n{run.stderr[-2000:]}")
-    return json.loads(run.stdout)
+    result = json.loads(run.stdout)
+    figures = [f"{name.strip()} {seconds(result):.3g} s" for name, seconds in FIGURES.items()]
+    print("; ".join(figures), file=sys.stderr, flush=True)
+    return result
 
 
 def report(alone, busy, others):
@@ -69,10 +73,10 @@ def main():
     options = parser.parse_args()
     alone, busy = [], []
     for number in range(options.rounds):
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-        alone.append(bench(options.model))
+        title = f"round {number + 1} of {options.rounds}"
+        alone.append(bench(options.model, title + ", alone"))
         with busy_processes(options.others):
-            busy.append(bench(options.model))
+            busy.append(bench(options.model, title + ", beside others"))
     report(alone, busy, options.others)
 
 
