@@ -46,10 +46,9 @@ lint:
 	@scripts/lint.sh src/
 
 bench:
-	@scripts/build.sh release ops_bench sample_bench optimizer_bench
-	@for name in ops sample optimizer; do build/release/benchmarks/$${name}_bench \
-	  --benchmark_min_time=0.05 --benchmark_repetitions=9 \
-	  --benchmark_report_aggregates_only --benchmark_enable_random_interleaving; done
+	@scripts/build.sh release ops_bench
+	@build/release/benchmarks/ops_bench --benchmark_min_time=0.02 --benchmark_repetitions=9 \
+	  --benchmark_enable_random_interleaving
 
 format:
 	@scripts/setup.sh

@@ -1,7 +1,5 @@
 // `pupil bench`: how fast this machine samples and trains, and where the time goes.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -32,32 +30,6 @@ struct BenchOptions {
   std::string model, shape;
   int runs = 3, threads = 0;
   bool json = false, first_step = false;
-};
-
-/// A directory that is gone with this object.
-class TemporaryModel {
- public:
-  TemporaryModel(const std::string& shape, const Quantization& packing) {
-    auto pattern = (fs::temp_directory_path() / "pupil-shape-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw std::runtime_error(
-          "[bench] cannot make a directory like " + pattern +
-          "; set TMPDIR to a folder that can be written");
-    }
-    path_ = pattern;
-    write_random_model(shape, packing, path_);
-  }
-  ~TemporaryModel() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  TemporaryModel(const TemporaryModel&) = delete;
-  TemporaryModel& operator=(const TemporaryModel&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
 };
 
 double median(std::vector<double> values) {

@@ -1,6 +1,9 @@
 #include "models/random_model.h"
 
+#include <stdlib.h>
+
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -103,6 +106,23 @@ void write_random_model(
   writer.finish(parameters);
   write_file_atomically(dir + "/config.json", config.dump(2) + "\n");
   write_file_atomically(dir + "/tokenizer.json", kTokenizer);
+}
+
+TemporaryModel::TemporaryModel(const std::string& shape, const Quantization& packing) {
+  auto pattern =
+      (std::filesystem::temp_directory_path() / "pupil-shape-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) {
+    throw std::runtime_error(
+        "[shape] cannot make a directory like " + pattern +
+        "; set TMPDIR to a folder that can be written");
+  }
+  path_ = pattern;
+  write_random_model(shape, packing, path_);
+}
+
+TemporaryModel::~TemporaryModel() {
+  std::error_code ignored;
+  if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace pupil

@@ -19,4 +19,19 @@ std::vector<std::string> model_shape_names();
 void write_random_model(
     const std::string& name, const Quantization& packing, const std::string& dir);
 
+/// Such a model in a temporary directory that is gone with this object.
+class TemporaryModel {
+ public:
+  /// Throws std::runtime_error if there is no place for it.
+  TemporaryModel(const std::string& shape, const Quantization& packing);
+  ~TemporaryModel();
+  TemporaryModel(const TemporaryModel&) = delete;
+  TemporaryModel& operator=(const TemporaryModel&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 }  // namespace pupil
