@@ -134,6 +134,25 @@ Outcome coded_row(
   return o;
 }
 
+// A group with a value that is not finite has no scale; its neighbours keep theirs.
+Outcome unfit_row(const cpu::KernelTable& table, float bad) {
+  Numbers numbers(1);
+  auto x = numbers.values(96);
+  Rows rows(1, 96, 32, cpu::kForwardLimit, CodeOrder::pairs4), plain = rows;
+  code_plainly(x.data(), 96, plain, 0);
+  x[40] = bad;
+  table.code_row(x.data(), 96, rows.view(), 0);
+  Outcome o;
+  o.name = "code_row/unfit/" + std::to_string(
+                                   std::isnan(bad)     ? 0
+                                   : std::signbit(bad) ? -1
+                                                       : 1);
+  o.found = rows.scales;
+  o.expected = {plain.scales[0], NAN, plain.scales[2]};
+  o.scale.assign(3, 1);
+  return o;
+}
+
 /// W [out, in] in tiles, and as numbers.
 struct Weight {
   int64_t out, in;
@@ -290,6 +309,7 @@ Outcome backward(const cpu::KernelTable& table, const Case& c) {
 
 Outcomes code_cases(const cpu::KernelTable& table) {
   Outcomes all;
+  for (float bad : {NAN, INFINITY, -INFINITY}) all.push_back(unfit_row(table, bad));
   for (auto order :
        {CodeOrder::natural,
         CodeOrder::pairs4,
