@@ -4,6 +4,8 @@
 #   make build                build/release/pupil
 #   make test                 every test that ends in minutes
 #   make test-asan            unit tests under the address and undefined-behaviour sanitizers
+#   make test-tsan            operations and sampling under the thread sanitizer
+#   make test-arm64           the kernels for arm64, under emulation
 #   make test-long            the rest: sanitizers over everything, long runs, mlx-lm
 #   make lint                 form, layers, sizes, clang-tidy over src/
 #   make bench                the kernels beside this machine's limits
@@ -16,7 +18,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 CTEST = ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 
-.PHONY: build demo test test-asan test-long lint bench format docs install clean
+.PHONY: build demo test test-asan test-tsan test-arm64 test-long lint bench format docs install clean
 
 build:
 	@scripts/build.sh release pupil
@@ -33,7 +35,14 @@ test-asan:
 	@scripts/build.sh asan
 	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude '^(long|app)$$'
 
-test-long:
+test-tsan:
+	@scripts/build.sh tsan ops_test rollout_test
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/tsan --label-regex '^(ops|rollout)$$'
+
+test-arm64:
+	@scripts/check_arm64.sh
+
+test-long: test-arm64 test-tsan
 	@scripts/build.sh release
 	@scripts/build.sh asan
 	@scripts/lint.sh src/ tests/

@@ -4,6 +4,13 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace pupil::cpu {
 namespace {
 
@@ -34,11 +41,50 @@ bool has_avx512_vnni() {
 #endif
 }
 
+bool has_neon() {
+#if defined(__aarch64__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+#if defined(__aarch64__) && defined(__APPLE__)
+bool system_says(const char* name) {
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+#endif
+
+bool has_neon_dot() {
+#if defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return system_says("hw.optional.arm.FEAT_DotProd");
+#else
+  return false;
+#endif
+}
+
+bool has_neon_i8mm() {
+#if defined(__aarch64__) && defined(__linux__)
+  return has_neon_dot() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return has_neon_dot() && system_says("hw.optional.arm.FEAT_I8MM");
+#else
+  return false;
+#endif
+}
+
 std::vector<const KernelTable*> available() {
   std::vector<const KernelTable*> tables = {generic_kernels()};
   if (has_avx2()) tables.push_back(avx2_kernels());
   if (has_avx512()) tables.push_back(avx512_kernels());
   if (has_avx512_vnni()) tables.push_back(avx512_vnni_kernels());
+  if (has_neon()) tables.push_back(neon_kernels());
+  if (has_neon_dot()) tables.push_back(neon_dot_kernels());
+  if (has_neon_i8mm()) tables.push_back(neon_i8mm_kernels());
   return tables;
 }
 

@@ -10,8 +10,9 @@
 namespace pupil::cpu {
 
 /// The kernels in use: the best that the processor and the system support, or those
-/// that the environment variable PUPIL_CPU_ISA names (generic, avx2, avx512, neon).
-/// Throws std::invalid_argument at the first use if that name is not available here.
+/// that the environment variable PUPIL_CPU_ISA names: generic; avx2, avx512,
+/// avx512vnni; neon, neondot, neoni8mm. Throws std::invalid_argument at the first use
+/// if that name is not available here.
 const KernelTable& kernels();
 
 /// Names for PUPIL_CPU_ISA that work on this machine, the best last.

@@ -142,7 +142,7 @@ template <class V, int kBits>
 void code_tile_of(const CodeGemm& g, const Tile& t) {
   if (!g.few_rows())
     many_code_rows<V, kBits>(g, t);
-  else if constexpr (V::kByteDots)
+  else if constexpr (kBits <= V::kByteDotBits)
     few_code_rows<V, ByteSum<V, kBits>, 32 / kBits>(g, t);
   else
     few_code_rows<V, PairSum<V, kBits>, 32 / kBits>(g, t);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ops/cpu/code_order.h"
 #include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
 
@@ -51,21 +52,13 @@ void add_tiles(const Gemm& g, const Tiling& tiling, std::vector<Tile>& tiles) {
           {m, std::min(m + tiling.rows, g.m), n, std::min(n + tiling.columns, g.n)});
 }
 
-CodeOrder order_for(const Gemm& g) {
-  bool four = g.b.format == Format::q4;
-  if (!g.b.transposed) return CodeOrder::natural;
-  if (g.m <= kFewRows && kernels().byte_dots)
-    return four ? CodeOrder::bytes4 : CodeOrder::bytes8;
-  return four ? CodeOrder::pairs4 : CodeOrder::pairs8;
-}
-
 /// Rows of A in whole numbers, with their memory.
 class Coded {
  public:
   explicit Coded(const Gemm& g) {
     rows_.group_size = g.b.transposed ? g.b.group_size : kBackwardGroup;
     rows_.limit = g.b.transposed ? kForwardLimit : kBackwardLimit;
-    rows_.order = order_for(g);
+    rows_.order = code_order(kernels(), g.b, g.m);
     rows_.rows = g.m;
     rows_.groups = ceil_div(g.k, rows_.group_size);
     codes_ = std::make_unique_for_overwrite<int16_t[]>(g.m * rows_.stride());

@@ -17,7 +17,7 @@ struct Isa {
   static constexpr int kNarrowVecs = 2, kNarrowRows = 12;
   static constexpr int kWideVecs = 4, kWideRows = 6;
   static constexpr int kCodeVecs = 2, kCodeRows = 12;
-  static constexpr bool kByteDots = false;
+  static constexpr int kByteDotBits = 0;
   static constexpr int kPanelFloats = 4096;  // half of the first cache
   static constexpr const char* kName = "avx512";
 

@@ -8,7 +8,7 @@ namespace pupil::cpu {
 namespace {
 
 struct IsaVnni : Isa {
-  static constexpr bool kByteDots = true;
+  static constexpr int kByteDotBits = 8;
   static constexpr const char* kName = "avx512vnni";
 
   static IVec dot_pairs(IVec sum, IVec a, IVec b) {

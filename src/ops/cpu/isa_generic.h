@@ -1,12 +1,9 @@
-// Four float32 lanes by the compiler's vector types: any x86-64 (without fused
-// multiply-add) and arm64 NEON (with it).
+// Four float32 lanes by the compiler's vector types, for any processor. No fused
+// multiply-add: it rounds twice.
 
 #pragma once
 
 #include <stdint.h>
-#if defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
 #include "ops/cpu/half_types.h"
 
@@ -17,18 +14,12 @@ struct Isa {
   using Vec = float __attribute__((vector_size(16)));
   using IVec = int32_t __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
-#if defined(__aarch64__)
-  static constexpr int kNarrowVecs = 4, kNarrowRows = 6;
-  static constexpr int kWideVecs = 8, kWideRows = 3;
-  static constexpr const char* kName = "neon";
-#else
   static constexpr int kNarrowVecs = 2, kNarrowRows = 4;
   static constexpr int kWideVecs = 4, kWideRows = 2;
-  static constexpr const char* kName = "generic";
-#endif
   static constexpr int kCodeVecs = 2, kCodeRows = 4;
-  static constexpr bool kByteDots = false;
+  static constexpr int kByteDotBits = 0;
   static constexpr int kPanelFloats = 4096;  // half of the first cache
+  static constexpr const char* kName = "generic";
 
   static Vec zero() { return Vec{0, 0, 0, 0}; }
   static Vec set1(float x) { return Vec{x, x, x, x}; }
@@ -40,13 +31,8 @@ struct Isa {
     for (int i = 0; i < kLanes; ++i) a[i] = __builtin_sqrtf(a[i]);
     return a;
   }
-#if defined(__aarch64__)
-  static Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-  static float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-#else
   static Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
   static float fma1(float a, float b, float c) { return a * b + c; }
-#endif
   // The second operand where either is NaN.
   static Vec max(Vec a, Vec b) { return pick(a > b, a, b); }
   static Vec min(Vec a, Vec b) { return pick(a < b, a, b); }
@@ -88,9 +74,7 @@ struct Isa {
   }
 
   // Holds a value in a register at this point of the program.
-#if defined(__aarch64__)
-  static void keep(IVec& v) { asm("" : "+w"(v)); }
-#elif defined(__x86_64__)
+#if defined(__x86_64__)
   static void keep(IVec& v) { asm("" : "+x"(v)); }
 #else
   static void keep(IVec&) {}
@@ -118,18 +102,9 @@ struct Isa {
     return (words >> (kBits * j)) & (kBits == 4 ? 0x000f000f : 0x00ff00ff);
   }
   // sum + the products of two 16-bit pairs.
-#if defined(__aarch64__)
-  static IVec dot_pairs(IVec sum, IVec a, IVec b) {
-    auto x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
-    int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
-    int32x4_t high = vmull_s16(vget_high_s16(x), vget_high_s16(y));
-    return vaddq_s32(sum, vpaddq_s32(low, high));
-  }
-#else
   static IVec dot_pairs(IVec sum, IVec a, IVec b) {
     return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
   }
-#endif
   // kLanes codes of one row, whose words lie `step` apart; the first is code `from`.
   template <int kBits>
   static Vec row_codes(const uint32_t* words, int64_t step, int64_t from) {

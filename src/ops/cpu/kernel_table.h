@@ -71,8 +71,8 @@ struct KernelTable {
   int wide_columns;    // and for others
   int wide_rows;
   void (*gemm_tile)(const Gemm& gemm, const Tile& tile);
-  int code_columns;  // a panel's in whole numbers: a tile's n0 is a multiple of it
-  bool byte_dots;    // few rows are coded in an order of bytes, not of pairs
+  int code_columns;   // a panel's in whole numbers: a tile's n0 is a multiple of it
+  int byte_dot_bits;  // few rows that meet codes of up to this are in bytes, not pairs
   /// Fills row m of `rows` from x [k].
   void (*code_row)(const float* x, int64_t k, const CodedRows& rows, int64_t m);
   void (*code_tile)(const CodeGemm& gemm, const Tile& tile);
@@ -128,5 +128,8 @@ const KernelTable* generic_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* avx512_vnni_kernels();
+const KernelTable* neon_kernels();
+const KernelTable* neon_dot_kernels();
+const KernelTable* neon_i8mm_kernels();
 
 }  // namespace pupil::cpu

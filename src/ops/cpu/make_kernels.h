@@ -24,7 +24,7 @@ const KernelTable* make_kernels() {
       .wide_rows = V::kWideRows,
       .gemm_tile = gemm_tile<V>,
       .code_columns = V::kCodeVecs * V::kLanes,
-      .byte_dots = V::kByteDots,
+      .byte_dot_bits = V::kByteDotBits,
       .code_row = code_row<V>,
       .code_tile = code_tile<V>,
       .widen = widen<V>,

@@ -1,0 +1,18 @@
+#include "ops/cpu/kernel_table.h"
+
+#if defined(__aarch64__)
+#include "ops/cpu/isa_neon_dot.h"
+#include "ops/cpu/make_kernels.h"
+
+namespace pupil::cpu {
+const KernelTable* neon_i8mm_kernels() {
+  return make_kernels<IsaI8mm>();
+}
+}  // namespace pupil::cpu
+#else
+namespace pupil::cpu {
+const KernelTable* neon_i8mm_kernels() {
+  return nullptr;
+}
+}  // namespace pupil::cpu
+#endif
