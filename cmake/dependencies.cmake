@@ -17,13 +17,14 @@ find_package(CURL REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 
 add_library(pupil_dependencies INTERFACE)
 target_link_libraries(pupil_dependencies INTERFACE
   mlx Threads::Threads nlohmann_json::nlohmann_json CLI11::CLI11 yaml-cpp spdlog::spdlog
-  CURL::libcurl SQLite::SQLite3 OpenSSL::Crypto)
+  CURL::libcurl SQLite::SQLite3 OpenSSL::Crypto PkgConfig::RE2)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  find_package(PkgConfig REQUIRED)
   pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
   target_link_libraries(pupil_dependencies INTERFACE PkgConfig::SECCOMP)
 endif()

@@ -8,10 +8,11 @@ cd "$(dirname "$0")/.."
 APT_PACKAGES=(
   ca-certificates curl g++ cmake ninja-build pkg-config python3 python3-venv
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libcurl4-openssl-dev libsqlite3-dev
-  libspdlog-dev libssl-dev libgtest-dev libbenchmark-dev libseccomp-dev bubblewrap)
+  libspdlog-dev libssl-dev libgtest-dev libbenchmark-dev libre2-dev libseccomp-dev
+  bubblewrap)
 BREW_PACKAGES=(
   cmake ninja pkg-config python3 cli11 yaml-cpp nlohmann-json spdlog curl sqlite openssl@3
-  googletest)
+  googletest re2)
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }

@@ -36,6 +36,7 @@ void add_commands(CLI::App& app) {
   pupil::add_train(app);
   pupil::add_generate(app);
   pupil::add_logprobs(app);
+  pupil::add_score(app);
   pupil::add_tokenize(app);
   pupil::add_convert(app);
   pupil::add_bench(app);

@@ -27,7 +27,45 @@ GroupRewards flatten(std::span<const GroupRewards> groups) {
   return all;
 }
 
+// The group's scores by one function, of the rollouts that count.
+GroupRewards counting_scores(const GroupRewards& scores, const GroupRewards& rewards) {
+  GroupRewards counting(scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (rewards[i]) counting[i] = scores[i];
+  }
+  return counting;
+}
+
+// [rollouts] the weighted sum of the normalised scores; none where there is no reward.
+GroupRewards normalized_sum(
+    const GroupScores& scores,
+    const GroupRewards& rewards,
+    std::span<const double> weights) {
+  GroupRewards sums(rewards.size());
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (rewards[i]) sums[i] = 0.0;
+  }
+  for (size_t k = 0; k < weights.size(); ++k) {
+    if (weights[k] == 0) continue;
+    auto counting = counting_scores(scores[k], rewards);
+    auto normal = group_advantages(counting, spread_of(counting).std + kStdFloor);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      if (sums[i]) *sums[i] += weights[k] * normal[i];
+    }
+  }
+  return sums;
+}
+
 }  // namespace
+
+Aggregation aggregation_of(std::string_view name) {
+  if (name == "sum_then_normalize") return Aggregation::sum_then_normalize;
+  if (name == "normalize_then_sum") return Aggregation::normalize_then_sum;
+  throw std::invalid_argument(
+      "[advantage] aggregation: expected sum_then_normalize or normalize_then_sum, "
+      "got " +
+      std::string(name));
+}
 
 ScaleRewards scale_rewards_of(std::string_view name) {
   if (name == "group") return ScaleRewards::group;
@@ -71,6 +109,23 @@ std::vector<std::vector<double>> advantages_of(
     double std = scale == ScaleRewards::group ? spread_of(group).std : batch_std;
     double divisor = scale == ScaleRewards::none ? 1.0 : std + kStdFloor;
     advantages.push_back(group_advantages(group, divisor));
+  }
+  return advantages;
+}
+
+std::vector<std::vector<double>> advantages_of_scores(
+    std::span<const GroupScores> groups,
+    std::span<const GroupRewards> rewards,
+    std::span<const double> weights) {
+  std::vector<GroupRewards> sums;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    sums.push_back(normalized_sum(groups[g], rewards[g], weights));
+  }
+  const double divisor = spread_of(flatten(sums)).std + kStdFloor;
+  std::vector<std::vector<double>> advantages;
+  for (const auto& group : sums) {
+    auto& row = advantages.emplace_back();
+    for (const auto& sum : group) row.push_back(sum.value_or(0.0) / divisor);
   }
   return advantages;
 }

@@ -86,8 +86,10 @@ std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
 
 Stages stages_of(const Session& session, GenerateFn generate) {
   Stages stages;
-  for (const auto& function : session.rewards)
+  for (const auto& function : session.rewards) {
     stages.reward_names.push_back(function.name);
+    stages.reward_weights.push_back(function.weight);
+  }
   stages.draw = [&session](uint64_t round) { return draw(session, round); };
   stages.generate = std::move(generate);
   stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
@@ -122,6 +124,7 @@ TrainerConfig trainer_config(const Config& resolved) {
   config.train = resolved.train;
   config.logging = resolved.logging;
   config.num_generations = resolved.rollout.num_generations;
+  config.aggregation = aggregation_of(resolved.reward.aggregation);
   config.batch.max_tokens = resolved.train.max_tokens_per_microbatch;
   config.batch.max_completion_length = resolved.rollout.max_completion_length;
   config.batch.mask_truncated_completions = resolved.train.mask_truncated_completions;

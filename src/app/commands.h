@@ -15,6 +15,7 @@ void add_init(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logprobs(CLI::App& app);
+void add_score(CLI::App& app);
 void add_tokenize(CLI::App& app);
 
 }  // namespace pupil

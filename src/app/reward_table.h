@@ -14,7 +14,7 @@ namespace pupil {
 /// Null if `teacher.provider` is none.
 std::shared_ptr<Teacher> make_teacher(const Config& config);
 
-/// The rows of `reward.functions`, ready to run; prints the sandbox's boundary. Throws
+/// The rows of `reward.functions`, ready to run; logs the sandbox's boundary. Throws
 /// std::invalid_argument for a teacher that is not configured, std::runtime_error for a
 /// sandbox that cannot be set up.
 std::vector<RewardFunction> make_rewards(

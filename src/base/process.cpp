@@ -107,11 +107,14 @@ Child::Child(ProcessOptions options) : options_(std::move(options)) {
 }
 
 std::string Child::start() {
+  const bool apart = options_.error_bytes > 0;
   Pipe in = make_pipe(), out = make_pipe(), failure = make_pipe();
+  Pipe err = apart ? make_pipe() : Pipe();
   std::vector<UniqueFd> files;
   for (const auto& content : options_.files) files.push_back(filled_pipe(content));
   const bool ok = in.write && out.write && failure.write && set_nonblocking(in.write) &&
                   set_nonblocking(out.read) &&
+                  (!apart || (err.write && set_nonblocking(err.read))) &&
                   std::all_of(files.begin(), files.end(), [](auto& f) { return !!f; });
   if (!ok) return std::string("cannot make pipes: ") + std::strerror(errno);
 #ifdef __APPLE__
@@ -122,7 +125,7 @@ std::string Child::start() {
       pointers(options_.environment),
       options_.directory.c_str(),
       options_.limits,
-      {in.read.get(), out.write.get(), out.write.get()},
+      {in.read.get(), out.write.get(), (apart ? err : out).write.get()},
       failure.write.get(),
       options_.before_exec,
       options_.hook_context.get()};
@@ -131,6 +134,7 @@ std::string Child::start() {
   if (pid_ < 0) return std::string("cannot fork: ") + std::strerror(errno);
   input_ = std::move(in.write);
   output_ = std::move(out.read);
+  errors_ = std::move(err.read);
   failure.write.reset();
   LaunchFailure trouble{};
   ssize_t n;
@@ -208,6 +212,23 @@ void Child::read_output() {
   }
 }
 
+/// A flood on stderr must not keep us here: what is left is read at the next step.
+void Child::read_errors() {
+  constexpr size_t kStepBytes = 1 << 20;
+  std::array<char, 1 << 16> buffer;
+  for (size_t read = 0; errors_ && read < kStepBytes;) {
+    const auto n = ::read(errors_.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) return errors_.reset();
+    read += static_cast<size_t>(n);
+    auto& kept = result_.errors.append(buffer.data(), static_cast<size_t>(n));
+    if (kept.size() > options_.error_bytes) {
+      kept.erase(0, kept.size() - options_.error_bytes);
+    }
+  }
+}
+
 void Child::enforce_limits() {
   if (killed_) return;
   if (remaining_s() <= 0) {
@@ -238,7 +259,7 @@ void Child::reap_if_ended() {
     ended_ = Clock::now();
   }
   const std::chrono::duration<double> trailing = Clock::now() - *ended_;
-  if (output_ && trailing.count() < kTrailingSeconds) return;
+  if ((output_ || errors_) && trailing.count() < kTrailingSeconds) return;
   int status = 0;
   struct rusage usage {};
   while (::wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
@@ -255,6 +276,7 @@ void Child::reap_if_ended() {
   record_end(status);
   input_.reset();
   output_.reset();
+  errors_.reset();
   finished_ = true;
 }
 
@@ -262,6 +284,7 @@ void Child::step() {
   if (finished_) return;
   write_input();
   read_output();
+  read_errors();
   enforce_limits();
   reap_if_ended();
 }
@@ -272,6 +295,7 @@ void Child::pump(std::span<Child* const> children, double wait_s) {
   for (const Child* child : children) {
     if (child->finished_) continue;
     if (child->output_) fds.push_back({child->output_.get(), POLLIN, 0});
+    if (child->errors_) fds.push_back({child->errors_.get(), POLLIN, 0});
     if (child->input_ && !child->pending_input_.empty()) {
       fds.push_back({child->input_.get(), POLLOUT, 0});
     }

@@ -40,6 +40,7 @@ struct ProcessOptions {
   std::vector<ProcessLimit> limits;
   double wall_s = 10;
   size_t output_bytes = 1 << 16;  // stdout and stderr together; killed beyond it
+  size_t error_bytes = 0;  // not 0: stderr is apart, and as much of its end is kept
   ChildHook before_exec = nullptr;
   std::shared_ptr<const void> hook_context;  // what `before_exec` is given
   /// Called at the first output and about every 20 ms; a reason kills the child.
@@ -55,6 +56,7 @@ struct ProcessResult {
   bool output_exceeded = false;
   std::string watch_reason;  // not empty: killed by `watch`, and why
   std::string output;        // stdout and stderr as they came, what send/take left
+  std::string errors;        // stderr, where it is apart
   double wall_s = 0;
   double cpu_s = 0;               // of the child and what it waited for
   int64_t peak_memory_bytes = 0;  // of its largest process
@@ -76,6 +78,10 @@ class Child {
   void close_input();
   /// Output not taken yet; the caller may erase what it has used.
   std::string& output() { return result_.output; }
+  /// Where `error_bytes` is set: the end of stderr, which may be taken the same way.
+  std::string& errors() { return result_.errors; }
+  /// From now on `output_bytes` more are allowed.
+  void renew_output_limit() { num_read_ = 0; }
   void kill();
   bool finished() const { return finished_; }
   pid_t pid() const { return pid_; }
@@ -91,6 +97,7 @@ class Child {
   double remaining_s() const;
   void step();
   void read_output();
+  void read_errors();
   void write_input();
   void enforce_limits();
   void reap_if_ended();
@@ -99,7 +106,7 @@ class Child {
   ProcessOptions options_;
   ProcessResult result_;
   pid_t pid_ = -1;
-  UniqueFd input_, output_;
+  UniqueFd input_, output_, errors_;
   std::string pending_input_;
   bool input_closing_ = false, finished_ = false, killed_ = false;
   size_t num_read_ = 0;

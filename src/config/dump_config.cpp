@@ -44,14 +44,35 @@ std::string value_yaml(const Field& field) {
   return field.is_text && !is_plain(*text) ? quoted_yaml(*text) : *text;
 }
 
+// What an element of a list does not say. Its defaults are null and empty.
+bool is_unsaid(const Field& field) {
+  if (field.kind == Field::Kind::List) return field.size() == 0;
+  if (field.kind == Field::Kind::Section) return false;
+  const auto text = field.write();
+  return !text || text->empty();
+}
+
+std::string flow_list(const Field& list);
+
 std::string flow_yaml(const Field& field) {
   if (field.kind == Field::Kind::Value) return value_yaml(field);
+  if (field.kind == Field::Kind::List) return flow_list(field);
   std::string out, separator;
   for (const Field& child : field.fields) {
+    if (is_unsaid(child)) continue;
     out += separator + std::string(child.name()) + ": " + flow_yaml(child);
     separator = ", ";
   }
   return '{' + out + '}';
+}
+
+std::string flow_list(const Field& list) {
+  std::string out, separator;
+  for (size_t i = 0; i < list.size(); ++i) {
+    out += separator + flow_yaml(list.element(i));
+    separator = ", ";
+  }
+  return '[' + out + ']';
 }
 
 std::string comment(const Field& field) {
@@ -97,13 +118,7 @@ void append_yaml(std::string& out, const Field& field, const std::string& indent
 }
 
 std::string default_text(const Field& field) {
-  if (field.kind == Field::Kind::Value) return value_yaml(field);
-  std::string out, separator;
-  for (size_t i = 0; i < field.size(); ++i) {
-    out += separator + flow_yaml(field.element(i));
-    separator = ", ";
-  }
-  return '[' + out + ']';
+  return field.kind == Field::Kind::Value ? value_yaml(field) : flow_list(field);
 }
 
 std::string table_cell(std::string_view text) {

@@ -84,6 +84,9 @@ void check_complete(const Field& element, const YAML::Node& node) {
     throw ConfigProblem{
         node.Mark(), field.key + " is missing, expected " + field.expected};
   }
+  const std::string problem = element.check ? element.check() : "";
+  if (problem.empty()) return;
+  throw ConfigProblem{node.Mark(), element.key + '.' + problem};
 }
 
 void assign_list(Field& list, const YAML::Node& node) {

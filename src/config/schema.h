@@ -37,7 +37,9 @@ struct Field {
   std::string help;      // one line; may be empty for a section
   std::string expected;  // "a number from 0 to 1"
 
-  std::vector<Field> fields;  // of a section
+  std::vector<Field> fields;           // of a section
+  std::function<std::string()> check;  // of a section, may be empty: what is wrong with
+                                       // its fields together, "name: what"; "": nothing
 
   std::function<size_t()> size;  // of a list, with the next two
   std::function<void(size_t)> resize;
@@ -135,6 +137,9 @@ Field describe(T& value, const std::string& key = "", const Limits& limits = Lim
         add(name, child, help, child_limits);
       }(about...);
     });
+    if constexpr (requires { value.problem(); }) {
+      field.check = [&value] { return value.problem(); };
+    }
   } else if constexpr (requires {
                          value.resize(0);
                          value.front();

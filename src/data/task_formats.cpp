@@ -253,6 +253,18 @@ Task human_eval_task(const Line& line) {
   return task;
 }
 
+/// The keys that are the user's own, as a JSON object; empty: none.
+std::string other_keys(const Line& line) {
+  json others = json::object();
+  for (const auto& [key, value] : line.object.items()) {
+    const auto is_key = [&key = key](std::string_view known) { return known == key; };
+    const bool known = std::any_of(kOurKeys.begin(), kOurKeys.end(), is_key) ||
+                       std::any_of(kTheirKeys.begin(), kTheirKeys.end(), is_key);
+    if (!known) others[key] = value;
+  }
+  return others.empty() ? "" : others.dump();
+}
+
 }  // namespace
 
 Task task_from_json(const json& object, const std::string& where) {
@@ -266,6 +278,7 @@ Task task_from_json(const json& object, const std::string& where) {
               : is_human_eval ? human_eval_task(line)
                               : our_task(line);
   task.id = line.id();
+  task.extra = other_keys(line);
   return task;
 }
 

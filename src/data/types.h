@@ -30,6 +30,8 @@ struct Task {
   std::vector<std::string> tests;  // Python statements; empty: the task is untested
   std::string setup;               // statements to run before the tests
   std::string solution;            // empty: none known
+  std::string extra;               // the line's keys that are not ours, a JSON object,
+                                   // for programs of the user's; empty: none
 };
 
 /// What the student is asked, as token ids. Text becomes ids once, here.
@@ -47,10 +49,11 @@ struct Completion {
                                 // sampling policy before any truncation
   std::string text;             // decoded, without the EOS token and the stop string
   FinishReason finish = FinishReason::length;
+  bool is_text_only = false;  // it comes from a file: its tokens are not known
 };
 
-/// A score in [0, 1], or unscored: a teacher, sandbox or program that failed gives no
-/// score, and never a zero.
+/// A score, a finite number and mostly in [0, 1], or unscored: a teacher, sandbox or
+/// program that failed gives no score, and never a zero.
 struct Score {
   std::optional<double> value;
   std::string reason;  // why, in one line; for an unscored sample, what went wrong

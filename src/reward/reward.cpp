@@ -1,5 +1,6 @@
 #include "reward/reward.h"
 
+#include <cmath>
 #include <future>
 #include <stdexcept>
 
@@ -14,7 +15,9 @@ struct Work {
 };
 
 bool is_missing(const Rollout& rollout) {
-  return !rollout.missing.empty() || rollout.completion.tokens.empty();
+  const auto& completion = rollout.completion;
+  const bool is_there = completion.is_text_only || !completion.tokens.empty();
+  return !rollout.missing.empty() || !is_there;
 }
 
 Work collect(std::span<RolloutGroup> groups) {
@@ -51,8 +54,8 @@ std::vector<Score> scores_of(
         std::to_string(samples.size()));
   }
   for (const auto& [value, reason] : scores) {
-    if (!value || (*value >= 0 && *value <= 1)) continue;  // false for nan too
-    fail("the score " + std::to_string(*value) + ", expected one in [0, 1]");
+    if (!value || std::isfinite(*value)) continue;
+    fail("the score " + std::to_string(*value) + ", expected a finite number");
   }
   return scores;
 }
@@ -67,7 +70,8 @@ bool scored_anyone(const RolloutGroup& group, size_t k) {
 void set_rewards(RolloutGroup& group, std::span<const RewardFunction> functions) {
   std::vector<size_t> counting;
   for (size_t k = 0; k < functions.size(); ++k) {
-    if (scored_anyone(group, k)) counting.push_back(k);
+    const bool counts = functions[k].weight != 0 && scored_anyone(group, k);
+    if (counts) counting.push_back(k);
   }
   for (auto& rollout : group.rollouts) {
     double sum = 0;

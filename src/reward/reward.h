@@ -21,11 +21,11 @@ struct RewardFunction {
 /// time, and fills in `scores` and `reward`: the weighted sum of the scores.
 ///
 /// A function that scored nobody in a group (its task has no tests, say) does not count
-/// there. Where it scored some, a rollout without its score has no reward: a zero in
-/// its place would be an invention. A completion that is missing or without tokens is
-/// shown to no function: it is unscored, with the reason. Throws what a function
-/// throws, and std::logic_error for one that does not give every sample one score in
-/// [0, 1] or none.
+/// there, and one of weight 0 nowhere: its scores are only shown. Where one scored
+/// some, a rollout without its score has no reward: a zero in its place would be an
+/// invention. A completion that is missing or without tokens is shown to no function:
+/// it is unscored, with the reason. Throws what a function throws, and std::logic_error
+/// for one that does not give every sample one finite score or none.
 void score_groups(
     std::span<const RewardFunction> functions,
     std::span<RolloutGroup> groups,

@@ -21,9 +21,9 @@ bool is_masked(const Rollout& rollout, const BatchConfig& config) {
 }
 
 bool teaches(const RolloutGroup& group) {
-  GroupRewards rewards;
-  for (const auto& rollout : group.rollouts) rewards.push_back(rollout.reward);
-  return has_spread(rewards);
+  return std::any_of(group.rollouts.begin(), group.rollouts.end(), [](const auto& r) {
+    return r.reward && r.advantage != 0;
+  });
 }
 
 // The rollouts to learn from.
@@ -62,7 +62,8 @@ struct Table {
 };
 
 void add_row(Table& table, const Rollout& rollout, size_t width) {
-  const auto& [tokens, logprobs, text, finish] = rollout.completion;
+  const auto& tokens = rollout.completion.tokens;
+  const auto& logprobs = rollout.completion.logprobs;
   for (size_t t = 0; t < width; ++t) {
     bool inside = t < tokens.size();
     table.completions.push_back(inside ? tokens[t] : 0);

@@ -34,6 +34,7 @@ struct Stages {
   std::function<void(std::span<RolloutGroup> groups, const OnScored& on_scored)> score;
 
   std::vector<std::string> reward_names;  // in the order of Rollout::scores
+  std::vector<double> reward_weights;     // in the same order
 };
 
 /// How much is sampled, and what the progress bars call it.

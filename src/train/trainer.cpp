@@ -12,13 +12,39 @@ namespace pupil {
 
 namespace {
 
-void set_advantages(std::vector<RolloutGroup>& groups, ScaleRewards scale) {
+std::vector<GroupRewards> rewards_of(std::span<const RolloutGroup> groups) {
   std::vector<GroupRewards> rewards;
   for (const auto& group : groups) {
     auto& row = rewards.emplace_back();
     for (const auto& rollout : group.rollouts) row.push_back(rollout.reward);
   }
-  auto advantages = advantages_of(rewards, scale);
+  return rewards;
+}
+
+std::vector<GroupScores> scores_of(
+    std::span<const RolloutGroup> groups, size_t num_functions) {
+  std::vector<GroupScores> scores;
+  for (const auto& group : groups) {
+    auto& table = scores.emplace_back(num_functions);
+    for (const auto& rollout : group.rollouts) {
+      for (size_t k = 0; k < num_functions; ++k) {
+        table[k].push_back(rollout.scores.at(k).value);
+      }
+    }
+  }
+  return scores;
+}
+
+void set_advantages(
+    std::vector<RolloutGroup>& groups,
+    ScaleRewards scale,
+    Aggregation aggregation,
+    std::span<const double> weights) {
+  const auto rewards = rewards_of(groups);
+  const auto advantages =
+      aggregation == Aggregation::sum_then_normalize
+          ? advantages_of(rewards, scale)
+          : advantages_of_scores(scores_of(groups, weights.size()), rewards, weights);
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t i = 0; i < advantages[g].size(); ++i) {
       groups[g].rollouts[i].advantage = advantages[g][i];
@@ -102,7 +128,7 @@ void Trainer::train() {
   while (step_ < train.max_steps) {
     evaluate_if_due();  // the one that a resumed run was stopped in
     auto record = sample_round();
-    set_advantages(record.groups, scale_);
+    set_advantages(record.groups, scale_, config_.aggregation, stages_.reward_weights);
     auto batches = pack(record.groups, config_.batch);
     for (int i = 0; i < train.num_iterations && step_ < train.max_steps; ++i) {
       update(record, batches, i == 0);

@@ -17,6 +17,7 @@ struct TrainerConfig {
   LoggingConfig logging;
   BatchConfig batch;
   int num_generations = 8;
+  Aggregation aggregation = Aggregation::sum_then_normalize;
 };
 
 /// Called with each step's row of metrics.jsonl, an evaluation's included.

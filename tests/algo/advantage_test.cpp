@@ -89,7 +89,125 @@ TEST(Advantage, UnscoredRewardsChangeNoBitOfTheOthers) {
   }
 }
 
+namespace {
+
+// A batch of `num_groups` groups with `weights.size()` functions, some scores missing.
+struct ScoredBatch {
+  std::vector<GroupScores> scores;
+  std::vector<GroupRewards> rewards;
+};
+
+ScoredBatch random_batch(std::mt19937& random, size_t num_functions) {
+  ScoredBatch batch;
+  for (int g = 0; g < 3; ++g) {
+    const size_t rows = 2 + random() % 7;
+    GroupScores scores(num_functions, GroupRewards(rows));
+    GroupRewards rewards(rows, 0.0);
+    for (size_t i = 0; i < rows; ++i) {
+      for (auto& function : scores) {
+        if (random() % 9 != 0) function[i] = 0.25 * (random() % 5);
+        if (!function[i]) rewards[i].reset();
+      }
+    }
+    batch.scores.push_back(scores);
+    batch.rewards.push_back(rewards);
+  }
+  return batch;
+}
+
+ScoredBatch rewarded_only(const ScoredBatch& batch) {
+  ScoredBatch kept;
+  for (size_t g = 0; g < batch.scores.size(); ++g) {
+    auto& scores = kept.scores.emplace_back(batch.scores[g].size());
+    auto& rewards = kept.rewards.emplace_back();
+    for (size_t i = 0; i < batch.rewards[g].size(); ++i) {
+      if (!batch.rewards[g][i]) continue;
+      rewards.push_back(batch.rewards[g][i]);
+      for (size_t k = 0; k < scores.size(); ++k) {
+        scores[k].push_back(batch.scores[g][k][i]);
+      }
+    }
+  }
+  return kept;
+}
+
+}  // namespace
+
+// TRL's formula, the batch's mean included, worked out in Python: two groups of three,
+// two functions of weights 1 and 0.5.
+TEST(NormalizeThenSum, EqualsTrlsRecordedValues) {
+  std::vector<GroupScores> scores = {
+      {{0.0, 1.0, 0.5}, {10.0, 0.0, 2.0}}, {{1.0, 1.0, 0.0}, {3.0, 4.0, 4.0}}};
+  std::vector<GroupRewards> rewards = {{0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}};
+  std::vector<double> weights = {1.0, 0.5};
+  auto advantages = advantages_of_scores(scores, rewards, weights);
+  std::vector<double> recorded = {
+      -0.6663544574374785,
+      0.9572697632041535,
+      -0.29091530576667546,
+      1.9939341592070042e-16,
+      1.3329357322603774,
+      -1.3329357322603772};
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(advantages[i / 3][i % 3], recorded[i], 1e-12) << i;
+  }
+}
+
+// What it is for: where sums are equal, sum_then_normalize sees nothing.
+TEST(NormalizeThenSum, ParetoOppositesOfOtherScalesTeachSomething) {
+  std::vector<GroupScores> scores = {{{0.0, 1.0, 1.0}, {1.0, 0.0, 1.0}}};
+  std::vector<GroupRewards> rewards = {{1.0, 1.0, 2.0}};
+  std::vector<double> weights = {1.0, 1.0};
+  auto advantages = advantages_of_scores(scores, rewards, weights)[0];
+  EXPECT_NEAR(advantages[0], advantages[1], 1e-12);
+  EXPECT_GT(advantages[2], 0);
+  EXPECT_NEAR(advantages[0] + advantages[1] + advantages[2], 0, 1e-12);
+}
+
+TEST(NormalizeThenSum, AGroupWithoutSpreadGetsExactZeros) {
+  GroupRewards equal(7, 0.1), rewards(7, 1.0), spread = {0, 1, 0, 1, 0, 1, 1};
+  std::vector<GroupScores> scores = {{equal, equal}, {equal, spread}};
+  std::vector<GroupRewards> both = {rewards, rewards};
+  std::vector<double> weights = {1.0, 0.5};
+  auto advantages = advantages_of_scores(scores, both, weights);
+  for (double a : advantages[0]) EXPECT_EQ(a, 0.0);
+  for (double a : advantages[1]) EXPECT_NE(a, 0.0);
+}
+
+TEST(NormalizeThenSum, AFunctionOfWeightZeroChangesNoBit) {
+  std::mt19937 random(2);
+  for (int trial = 0; trial < 200; ++trial) {
+    auto batch = random_batch(random, 3);
+    std::vector<double> three = {1.0, 0.0, 0.3}, two = {1.0, 0.3};
+    auto with = advantages_of_scores(batch.scores, batch.rewards, three);
+    for (auto& group : batch.scores) group.erase(group.begin() + 1);
+    ASSERT_EQ(with, advantages_of_scores(batch.scores, batch.rewards, two));
+  }
+}
+
+TEST(NormalizeThenSum, UnscoredRowsChangeNoBitOfTheOthers) {
+  std::mt19937 random(1);
+  std::vector<double> weights = {1.0, 0.2};
+  for (int trial = 0; trial < 1000; ++trial) {
+    auto with = random_batch(random, 2), without = rewarded_only(with);
+    auto a = advantages_of_scores(with.scores, with.rewards, weights);
+    auto b = advantages_of_scores(without.scores, without.rewards, weights);
+    for (int g = 0; g < 3; ++g) {
+      std::vector<double> kept;
+      for (size_t i = 0; i < a[g].size(); ++i) {
+        if (with.rewards[g][i])
+          kept.push_back(a[g][i]);
+        else
+          ASSERT_EQ(a[g][i], 0.0);
+      }
+      ASSERT_EQ(kept, b[g]);
+    }
+  }
+}
+
 TEST(Advantage, UnknownNamesAreErrors) {
+  EXPECT_EQ(aggregation_of("normalize_then_sum"), Aggregation::normalize_then_sum);
+  EXPECT_THROW(aggregation_of("sum"), std::invalid_argument);
   EXPECT_EQ(scale_rewards_of("batch"), ScaleRewards::batch);
   EXPECT_THROW(scale_rewards_of("std"), std::invalid_argument);
 }

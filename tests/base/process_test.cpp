@@ -141,6 +141,42 @@ TEST(Process, AConversation) {
   EXPECT_EQ(child.result().exit_code, 0);
 }
 
+TEST(Process, StderrMayBeApartAndItsEndKept) {
+  auto options = shell("echo out; echo one >&2; echo two >&2; exit 3");
+  options.error_bytes = 6;
+  const auto result = run_process(options);
+  EXPECT_EQ(result.output, "out\n");
+  EXPECT_EQ(result.errors, "e\ntwo\n");
+  EXPECT_EQ(result.exit_code, 3);
+}
+
+TEST(Process, AFloodOnStderrThatIsApartEndsNothing) {
+  auto options =
+      shell("head -c 3000000 /dev/zero | tr '\\0' e >&2; echo end >&2; echo out");
+  options.error_bytes = 1000;
+  const auto result = run_process(options);
+  EXPECT_EQ(result.output, "out\n");
+  EXPECT_EQ(result.errors, std::string(996, 'e') + "end\n");
+}
+
+TEST(Process, TheOutputLimitCanBeRenewed) {
+  auto options =
+      shell("while read n; do head -c $n /dev/zero | tr '\\0' x; echo; done");
+  options.keep_input_open = true;
+  options.output_bytes = 1000;
+  Child child(options);
+  Child* self = &child;
+  for (int i = 0; i < 5; ++i) {
+    child.renew_output_limit();
+    child.send("900\n");
+    while (child.output().size() < 901) Child::pump({&self, 1}, 1.0);
+    child.output().clear();
+  }
+  child.send("900\n");  // not renewed
+  while (!child.finished()) Child::pump({&self, 1}, 1.0);
+  EXPECT_TRUE(child.result().output_exceeded);
+}
+
 TEST(Process, ManyAtOnce) {
   std::vector<std::string> outputs(16);
   std::vector<std::thread> threads;

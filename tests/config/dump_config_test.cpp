@@ -62,6 +62,37 @@ TEST(DumpConfig, LoadsBackAwkwardValues) {
   EXPECT_EQ(loaded.model.system_prompt, config.model.system_prompt);
 }
 
+TEST(DumpConfig, LoadsBackEveryKindOfReward) {
+  Config config;
+  config.reward.aggregation = "normalize_then_sum";
+  RewardFunctionConfig program, regex, length, repetition;
+  program.command = {"python3", "-u", "my reward.py", "a, b", ""};
+  program.name = "mine";
+  program.timeout_s = 2.5;
+  program.batch_size = 3;
+  program.on_failure = "unscored";
+  regex.pattern = "^\\s*\"'x'\": [{}#]$";
+  length.name = "length";
+  length.max_completion_len = 100;
+  length.soft_punish_cache = 0;
+  repetition.name = "repetition";
+  repetition.weight = 0;
+  repetition.ngram_size = 4;
+  repetition.max_penalty = -0.5;
+  config.reward.functions = {program, regex, length, repetition};
+  const Config loaded = through_yaml(config);
+  EXPECT_EQ(dump_yaml(loaded), dump_yaml(config));
+  ASSERT_EQ(loaded.reward.functions.size(), 4u);
+  EXPECT_EQ(loaded.reward.aggregation, "normalize_then_sum");
+  EXPECT_EQ(loaded.reward.functions[0].command, program.command);
+  EXPECT_EQ(loaded.reward.functions[0].timeout_s, 2.5);
+  EXPECT_EQ(loaded.reward.functions[0].on_failure, "unscored");
+  EXPECT_EQ(loaded.reward.functions[1].pattern, regex.pattern);
+  EXPECT_EQ(loaded.reward.functions[2].soft_punish_cache, 0);
+  EXPECT_EQ(loaded.reward.functions[3].max_penalty, -0.5);
+  EXPECT_EQ(loaded.reward.functions[3].name, "repetition");
+}
+
 TEST(DumpConfig, CarriesTheHelpOfEveryKey) {
   Config config;
   const std::string yaml = dump_yaml(config), markdown = config_markdown();

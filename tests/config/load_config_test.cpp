@@ -156,10 +156,17 @@ TEST_F(LoadConfig, AListElementMustBeComplete) {
   EXPECT_EQ(
       error_of("reward:\n  functions:\n    - weight: 2\n"),
       ":3: reward.functions.0.name is missing, expected one of tests, format, rubric, "
-      "teacher");
+      "teacher, length, repetition, regex, or a command or pattern beside it");
   EXPECT_EQ(
       error_of("reward: {functions: [null]}"),
       ":1: reward.functions.0: expected a map of keys, got null");
+  EXPECT_EQ(
+      error_of("reward:\n  functions:\n    - {name: tests}\n    - {name: tets}\n"),
+      ":4: reward.functions.1.name: expected one of tests, format, rubric, teacher, "
+      "length, repetition, regex, or a command or pattern beside it, got 'tets'");
+  EXPECT_EQ(
+      error_of("reward: {functions: [{name: format, ngram_size: 2}]}"),
+      ":1: reward.functions.0.ngram_size: is a key of repetition, not of 'format'");
 }
 
 TEST_F(LoadConfig, RejectsHostileYaml) {

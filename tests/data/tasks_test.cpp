@@ -140,7 +140,10 @@ TEST(Tasks, RefusesAFileWithoutATask) {
 }
 
 TEST(Tasks, KeepsTheUsersOwnKeysOutOfTheWay) {
-  EXPECT_EQ(load(R"j({"prompt":"p","difficulty":3,"idx":1})j").size(), 1u);
+  const auto tasks = load(R"j({"prompt":"p","difficulty":3,"idx":1})j");
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_EQ(tasks[0].extra, R"({"difficulty":3,"idx":1})");
+  EXPECT_EQ(load(R"j({"prompt":"p","id":1,"text":"theirs"})j")[0].extra, "");
 }
 
 TEST(Tasks, LoadsAllOfMbpp) {

@@ -74,11 +74,9 @@ TEST(RewardOrder, ScoresStayWithTheirSamplesWhateverTheDelays) {
   }
 }
 
-TEST(RewardOrder, AScoreOutsideItsRangeStopsTheRun) {
+TEST(RewardOrder, AScoreThatIsNoFiniteNumberStopsTheRun) {
   for (const double bad :
-       {-0.01,
-        1.01,
-        std::nan(""),
+       {std::nan(""),
         std::numeric_limits<double>::infinity(),
         -std::numeric_limits<double>::infinity()}) {
     std::vector<RolloutGroup> groups(1);

@@ -54,6 +54,34 @@ TEST(Reward, AFunctionThatScoresNobodyInAGroupDoesNotCount) {
   EXPECT_EQ(groups[0].rollouts[0].scores[1].reason, "broken");
 }
 
+TEST(Reward, AFunctionOfWeightZeroIsOnlyShown) {
+  std::vector<RolloutGroup> groups = {group_of({"2x", "84"})};
+  auto functions = two_functions();
+  functions[1].weight = 0;
+  score_groups(functions, groups);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[0].reward, 0.2);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[1].reward, 0.8);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[1].scores[1].value, 0.4);
+}
+
+TEST(Reward, AnyFiniteScoreCounts) {
+  std::vector<RolloutGroup> groups = {group_of({"24", "80"})};
+  auto functions = two_functions();
+  functions[1].score = [](std::span<const Sample> samples) {
+    return std::vector<Score>(samples.size(), {-40.0, ""});
+  };
+  score_groups(functions, groups);
+  EXPECT_DOUBLE_EQ(*groups[0].rollouts[0].reward, 0.2 - 20);
+}
+
+TEST(Reward, TextWithoutKnownTokensIsAnAnswer) {
+  std::vector<RolloutGroup> groups = {group_of({"24"})};
+  groups[0].rollouts[0].completion.tokens.clear();
+  groups[0].rollouts[0].completion.is_text_only = true;
+  score_groups(two_functions(), groups);
+  EXPECT_TRUE(groups[0].rollouts[0].reward);
+}
+
 TEST(Reward, AMissingScoreIsNoZero) {
   std::vector<RolloutGroup> groups = {group_of({"2x", "84"}), group_of({"xx", "xx"})};
   score_groups(two_functions(), groups);

@@ -290,4 +290,38 @@ TEST(Trainer, ABrokenNumberNamesTheStepAndTheCheckpoint) {
   }
 }
 
+// Two functions with equal sums in every group: only their parts differ.
+TEST(Trainer, NormalizeThenSumLearnsFromThePartsOfEqualSums) {
+  for (auto aggregation :
+       {Aggregation::sum_then_normalize, Aggregation::normalize_then_sum}) {
+    TempDir dir;
+    ToyRun run(toy_config(2));
+    run.config.aggregation = aggregation;
+    run.stages.reward_names = {"even", "odd"};
+    run.stages.reward_weights = {1.0, 1.0};
+    run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
+      for (auto& group : groups) {
+        for (size_t i = 0; i < group.rollouts.size(); ++i) {
+          const double x = i % 3 == 0 ? 1 : 0, y = i == 1 ? 2 : i % 3 == 0 ? 0 : 1;
+          group.rollouts[i].scores = {{x, ""}, {y, ""}};
+          group.rollouts[i].reward = 1.0;
+        }
+      }
+    };
+    run.run(dir.path() / "run");
+    bool parts = aggregation == Aggregation::normalize_then_sum;
+    for (const auto& row : rows_of(dir.path() / "run/metrics.jsonl")) {
+      EXPECT_EQ(row.at("skipped"), !parts);
+    }
+    double sum = 0, size = 0;
+    for (const auto& row : rows_of(dir.path() / "run/rollouts.jsonl")) {
+      sum += row.at("advantage").get<double>();
+      size += std::abs(row.at("advantage").get<double>());
+      EXPECT_EQ(row.at("scores").size(), 2u);
+    }
+    EXPECT_NEAR(sum, 0, 1e-9);
+    EXPECT_EQ(size > 1, parts);
+  }
+}
+
 }  // namespace pupil
