@@ -15,11 +15,13 @@ struct RewardFunction {
   std::string name;
   double weight = 1.0;
   RewardFn score;
+  double share = 1.0;  // of the groups: which ones follows from their prompts' keys
 };
 
 /// Scores every rollout of all groups by every function, the functions at the same
 /// time, and fills in `scores` and `reward`: the weighted sum of the scores.
 ///
+/// A function of weight 0 is looked at and changes no reward, whether it scores or not.
 /// A function that scored nobody in a group (its task has no tests, say) does not count
 /// there. Where it scored some, a rollout without its score has no reward: a zero in
 /// its place would be an invention. A completion that is missing or without tokens is

@@ -11,11 +11,16 @@ namespace pupil {
 struct RewardFunctionConfig {
   std::string name;
   double weight = 1.0;
+  double share = 1.0;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     f("name", self.name, "the reward function", Choices{"tests|format|rubric|teacher"});
-    f("weight", self.weight, "its weight in the sum");
+    f("weight", self.weight, "its weight in the sum; 0: only looked at");
+    f("share",
+      self.share,
+      "share of the groups that it scores; below 1 with weight 0 only",
+      kUnit);
   }
 };
 
