@@ -39,16 +39,26 @@ RewardFn make_reward(
 
 }  // namespace
 
-std::shared_ptr<Teacher> make_teacher(const Config& config) {
+std::shared_ptr<Teacher> make_teacher(
+    const Config& config, std::optional<LocalModel> local) {
   if (config.teacher.provider == "none") return nullptr;
-  return std::make_shared<Teacher>(config.teacher);
+  TeacherOptions options;
+  options.local = std::move(local);
+  return std::make_shared<Teacher>(config.teacher, options);
 }
 
 std::vector<RewardFunction> make_rewards(
     const Config& config, const std::shared_ptr<Teacher>& teacher) {
   std::vector<RewardFunction> functions;
-  for (const auto& [name, weight] : config.reward.functions) {
-    functions.push_back({name, weight, make_reward(name, config, teacher)});
+  for (const auto& row : config.reward.functions) {
+    if (row.share < 1 && row.weight != 0) {
+      throw std::invalid_argument(
+          "[config] reward.functions: '" + row.name +
+          "' scores a share of the groups, which needs weight 0, got " +
+          std::to_string(row.weight) + "; set share: 1 or weight: 0");
+    }
+    functions.push_back(
+        {row.name, row.weight, make_reward(row.name, config, teacher), row.share});
   }
   return functions;
 }
