@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "app/local_judge.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
 #include "base/random.h"
@@ -16,6 +17,11 @@ namespace pupil {
 
 namespace {
 
+std::optional<LocalModel> local_model(const Config& config, const Model& student) {
+  if (config.teacher.provider != "local") return std::nullopt;
+  return local_judge(config.teacher, student);
+}
+
 // Evaluation's random streams are none of training's.
 constexpr uint64_t kEvalKeys = 1ull << 62;
 
@@ -28,7 +34,8 @@ Model student_of(const Config& config) {
   try {
     return load_model(config.hardware.mlx_model_path);
   } catch (const std::exception& error) {
-    if (config.teacher.provider == "none") throw;
+    const auto& provider = config.teacher.provider;
+    if (provider == "none" || provider == "local") throw;
     throw std::invalid_argument(
         std::string(error.what()) +
         "; a teacher can write samples (rollout.fallback), but this model is the "
@@ -95,6 +102,8 @@ Stages stages_of(const Session& session, GenerateFn generate) {
   stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
     score_groups(session.rewards, groups, on_scored);
   };
+  if (auto teacher = session.teacher)
+    stages.take_metrics = [teacher] { return teacher->take_metrics(); };
   return stages;
 }
 
@@ -104,7 +113,7 @@ Session::Session(const Config& given)
     : config(resolved(given)),
       model(loaded_model(config)),
       train_tasks(read_tasks(config.data.train, model, config)),
-      teacher(make_teacher(config)),
+      teacher(make_teacher(config, local_model(config, model))),
       rewards(make_rewards(config, teacher)),
       stages(stages_of(*this, training_samples(*this))),
       eval_stages(stages_of(*this, student_samples(*this))) {

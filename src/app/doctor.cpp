@@ -22,6 +22,7 @@
 #include "mlx/version.h"
 #include "models/adapters.h"
 #include "models/model.h"
+#include "models/model_config.h"
 #include "reward/chat_api.h"
 #include "reward/sandbox.h"
 
@@ -111,6 +112,11 @@ std::string look_at_teacher(const Config& config) {
     if (!is_needed) return "none configured";
     throw std::runtime_error(
         "none configured, and the config needs one; set teacher.provider");
+  }
+  if (config.teacher.provider == "local") {
+    const std::string model = config.teacher.model.value_or("");
+    if (model != "student") read_model_config(model);
+    return "a judge in this program: " + model;
   }
   const ChatEndpoint endpoint = chat_endpoint(config.teacher, process_environment);
   const std::string key =

@@ -83,9 +83,12 @@ RewardFn make_reward(
 
 }  // namespace
 
-std::shared_ptr<Teacher> make_teacher(const Config& config) {
+std::shared_ptr<Teacher> make_teacher(
+    const Config& config, std::optional<LocalModel> local) {
   if (config.teacher.provider == "none") return nullptr;
-  return std::make_shared<Teacher>(config.teacher);
+  TeacherOptions options;
+  options.local = std::move(local);
+  return std::make_shared<Teacher>(config.teacher, options);
 }
 
 std::vector<RewardFunction> make_rewards(
@@ -96,7 +99,8 @@ std::vector<RewardFunction> make_rewards(
     functions.push_back(
         {display_name(function),
          function.weight,
-         make_reward(function, config, teacher)});
+         make_reward(function, config, teacher),
+         function.share});
   }
   return functions;
 }

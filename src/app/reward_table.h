@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "config/config.h"
@@ -11,8 +12,9 @@
 
 namespace pupil {
 
-/// Null if `teacher.provider` is none.
-std::shared_ptr<Teacher> make_teacher(const Config& config);
+/// Null if `teacher.provider` is none. `local` answers for provider local.
+std::shared_ptr<Teacher> make_teacher(
+    const Config& config, std::optional<LocalModel> local = {});
 
 /// The rows of `reward.functions`, ready to run; logs the sandbox's boundary. Throws
 /// std::invalid_argument for a teacher that is not configured, std::runtime_error for a

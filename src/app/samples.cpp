@@ -91,7 +91,7 @@ GenerateFn bound(const Session& session, decltype(generate_by_student) generate)
 
 [[noreturn]] void teacher_is_needed(const std::string& key) {
   throw std::invalid_argument(
-      "[config] " + key + " needs a teacher; set teacher.provider");
+      "[config] " + key + " needs a teacher that writes; set teacher.provider");
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ GenerateFn student_samples(const Session& session) {
 
 GenerateFn training_samples(const Session& session) {
   const auto& config = session.config;
-  bool has_teacher = session.teacher != nullptr;
+  bool has_teacher = session.teacher && session.teacher->writes();
   if (!config.hardware.use_mlx_for_generation) {
     if (!has_teacher) teacher_is_needed("hardware.use_mlx_for_generation: false");
     return bound(session, generate_by_teacher);

@@ -7,6 +7,7 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/judge_report.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -153,6 +154,8 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
     auto now = measure_student(session, "step " + std::to_string(step));
     run.add_metrics(eval_row(now, step));
   };
+  JudgeReport judges(session.rewards);
+  hooks.on_metrics = [&](const nlohmann::ordered_json& row) { judges.add(row); };
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
@@ -161,6 +164,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   if (resume) trainer.resume();
   trainer.run();
   if (before) report(session, run, *before, trainer);
+  for (const auto& line : judges.lines()) run.print(line);
   print_adapter(session, run);
 }
 

@@ -15,7 +15,7 @@
 
 namespace pupil {
 
-enum class ChatProvider { openai, anthropic };
+enum class ChatProvider { openai, anthropic, local };  // local: nothing is sent
 
 /// Where requests go, and with which key.
 struct ChatEndpoint {
@@ -35,6 +35,7 @@ struct ChatRequest {
   double temperature = 0;
   int max_tokens = 1024;
   std::string json_schema;  // a JSON schema of the answer; empty: free text
+  int top_logprobs = 0;     // log-probabilities asked for at each token; OpenAI's only
 };
 
 struct ChatUsage {
@@ -58,11 +59,13 @@ enum class ChatOutcome {
 /// How a request ended. Trouble is a value.
 struct ChatReply {
   ChatOutcome outcome = ChatOutcome::cancelled;
-  std::string text;   // for ok and length
-  std::string error;  // one line for all others
+  std::string text;      // for ok and length
+  std::string logprobs;  // of the first tokens, as read_digit takes it; empty: none
+  std::string error;     // one line for all others
   ChatUsage usage;
   std::string request_id;  // the provider's, for its support
   int attempts = 0;        // HTTP requests made for it
+  double seconds = 0;      // the last of them took
 };
 
 /// Which optional parameters the server takes; learnt from its complaints.
@@ -71,6 +74,7 @@ struct ChatDialect {
   bool token_limit_settled = false;   // the other name has been tried
   bool temperature = true;
   bool json_schema = true;
+  int most_top_logprobs = 20;
 };
 
 /// Reads one environment variable; empty if it is not set.

@@ -106,6 +106,24 @@ void read_error(const HttpReply& http, ChatReply& reply) {
 
 // ---- answers
 
+// What of `choices[0].logprobs` a judge of digits needs, bounded: the tokens of the
+// first places with their likeliest rivals.
+std::string first_logprobs(const json& choice) {
+  constexpr size_t kPlaces = 4, kRivals = 20;
+  const json& content = field(field(choice, "logprobs"), "content");
+  if (!content.is_array() || content.empty()) return "";
+  json places = json::array();
+  for (size_t i = 0; i < std::min(content.size(), kPlaces); ++i) {
+    json top = json::array();
+    const json& rivals = field(content[i], "top_logprobs");
+    for (size_t k = 0; rivals.is_array() && k < std::min(rivals.size(), kRivals); ++k) {
+      top.push_back({text_of(field(rivals[k], "token")), field(rivals[k], "logprob")});
+    }
+    places.push_back({{"token", text_of(field(content[i], "token"))}, {"top", top}});
+  }
+  return places.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 void read_openai(const json& body, ChatReply& reply) {
   const json& usage = field(body, "usage");
   reply.usage = {
@@ -120,6 +138,7 @@ void read_openai(const json& body, ChatReply& reply) {
   std::string finish = text_of(field(choices[0], "finish_reason"));
   std::string refusal = text_of(field(message, "refusal"));
   reply.text = text_of(field(message, "content"));
+  reply.logprobs = first_logprobs(choices[0]);
   if (!refusal.empty() || finish == "content_filter") {
     reply.outcome = ChatOutcome::refused;
     reply.error = "refused: " + (refusal.empty() ? finish : refusal);
@@ -208,6 +227,7 @@ ChatReply read_chat_reply(const ChatEndpoint& endpoint, const HttpReply& http) {
   }
   reply.request_id = without_secret(std::move(reply.request_id), endpoint.key);
   reply.text = without_secret(std::move(reply.text), endpoint.key);
+  reply.logprobs = without_secret(std::move(reply.logprobs), endpoint.key);
   // Redacted before it is cut, or half a key could stay.
   reply.error = one_line(without_secret(std::move(reply.error), endpoint.key));
   return reply;
@@ -221,7 +241,10 @@ std::optional<ChatDialect> adapted(
   ChatDialect next = used;
   bool too_long = names("context length") || names("too large");
   bool openai = endpoint.provider == ChatProvider::openai;
-  if (used.json_schema &&
+  if (openai && used.most_top_logprobs > 5 && names("top_logprobs")) {
+    next.most_top_logprobs = used.most_top_logprobs / 2;
+  } else if (
+      used.json_schema &&
       (names("response_format") || names("json_schema") || names("output_config"))) {
     next.json_schema = false;
   } else if (

@@ -1,5 +1,6 @@
 // ChatRequest -> HTTP.
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "reward/chat_api.h"
@@ -36,6 +37,10 @@ json openai_body(
          {{"name", "answer"},
           {"strict", true},
           {"schema", json::parse(request.json_schema)}}}};
+  }
+  if (request.top_logprobs > 0) {
+    body["logprobs"] = true;
+    body["top_logprobs"] = std::min(request.top_logprobs, dialect.most_top_logprobs);
   }
   return body;
 }

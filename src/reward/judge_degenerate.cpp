@@ -4,39 +4,13 @@
 #include <cctype>
 
 #include "reward/judge.h"
+#include "reward/judge_plain.h"
 
 namespace pupil {
 
 namespace {
 
 constexpr size_t kMaxAnswerBytes = 64 << 10;
-
-// The insides of all ``` fences, an unclosed one included; all of it if there is none.
-std::string fenced(std::string_view answer) {
-  std::string out;
-  bool inside = false;
-  bool any = false;
-  for (size_t at = 0; at < answer.size();) {
-    size_t end = std::min(answer.find('\n', at), answer.size());
-    std::string_view line = answer.substr(at, end - at);
-    auto first = line.find_first_not_of(" \t");
-    bool fence =
-        first != std::string_view::npos && line.substr(first).starts_with("```");
-    if (fence) {
-      inside = !inside;
-      any = true;
-    } else if (inside) {
-      out += std::string(line) + '\n';
-    }
-    at = end + 1;
-  }
-  return any ? out : std::string(answer);
-}
-
-bool has_hash_comments(std::string_view language) {
-  return language == "python" || language == "bash" || language == "ruby" ||
-         language == "r" || language == "shell";
-}
 
 // Jumps over what starts at `at` and is no code: a comment, or in Python a string that
 // stands as a statement. Returns `at` where code begins.

@@ -4,11 +4,15 @@
 #include <future>
 #include <stdexcept>
 
+#include "base/random.h"
+
 namespace pupil {
 
 namespace {
 
-// The rollouts to be scored, and what the functions see of them.
+constexpr uint64_t kShareStream = 0x7368617265;  // its numbers are nobody else's
+
+// The rollouts that a function scores, and what it sees of them.
 struct Work {
   std::vector<Rollout*> rollouts;
   std::vector<Sample> samples;
@@ -20,11 +24,16 @@ bool is_missing(const Rollout& rollout) {
   return !rollout.missing.empty() || !is_there;
 }
 
-Work collect(std::span<RolloutGroup> groups) {
+// The key names the prompt of one round alone: a resumed run looks at the same groups.
+bool is_looked_at(const RolloutGroup& group, double share) {
+  return share >= 1 || keyed_uniform({kShareStream, group.prompt.key}) < share;
+}
+
+Work collect(std::span<RolloutGroup> groups, double share) {
   Work work;
   for (auto& group : groups) {
     for (auto& rollout : group.rollouts) {
-      if (is_missing(rollout)) continue;
+      if (is_missing(rollout) || !is_looked_at(group, share)) continue;
       work.rollouts.push_back(&rollout);
       work.samples.push_back({&group.task, &rollout.completion});
     }
@@ -35,7 +44,9 @@ Work collect(std::span<RolloutGroup> groups) {
 void clear(std::span<RolloutGroup> groups, size_t num_functions) {
   for (auto& group : groups) {
     for (auto& rollout : group.rollouts) {
-      auto why = rollout.missing.empty() ? "there is no answer" : rollout.missing;
+      auto why = !is_missing(rollout)      ? "not looked at"
+                 : rollout.missing.empty() ? "there is no answer"
+                                           : rollout.missing;
       rollout.scores.assign(num_functions, {std::nullopt, why});
       rollout.reward.reset();
     }
@@ -70,8 +81,7 @@ bool scored_anyone(const RolloutGroup& group, size_t k) {
 void set_rewards(RolloutGroup& group, std::span<const RewardFunction> functions) {
   std::vector<size_t> counting;
   for (size_t k = 0; k < functions.size(); ++k) {
-    const bool counts = functions[k].weight != 0 && scored_anyone(group, k);
-    if (counts) counting.push_back(k);
+    if (functions[k].weight != 0 && scored_anyone(group, k)) counting.push_back(k);
   }
   for (auto& rollout : group.rollouts) {
     double sum = 0;
@@ -91,18 +101,20 @@ void score_groups(
     std::span<const RewardFunction> functions,
     std::span<RolloutGroup> groups,
     const std::function<void(int64_t scores)>& on_scored) {
-  auto work = collect(groups);
   clear(groups, functions.size());
+  std::vector<Work> works;
+  for (const auto& function : functions)
+    works.push_back(collect(groups, function.share));
   std::vector<std::future<std::vector<Score>>> running;
-  for (const auto& function : functions) {
-    running.push_back(std::async(std::launch::async, [&function, &work] {
-      return scores_of(function, work.samples);
+  for (size_t k = 0; k < functions.size(); ++k) {
+    running.push_back(std::async(std::launch::async, [&, k] {
+      return scores_of(functions[k], works[k].samples);
     }));
   }
   for (size_t k = 0; k < functions.size(); ++k) {
     auto scores = running[k].get();
     for (size_t i = 0; i < scores.size(); ++i) {
-      work.rollouts[i]->scores[k] = std::move(scores[i]);
+      works[k].rollouts[i]->scores[k] = std::move(scores[i]);
     }
     if (on_scored) on_scored(static_cast<int64_t>(scores.size()));
   }

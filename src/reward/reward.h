@@ -15,6 +15,7 @@ struct RewardFunction {
   std::string name;
   double weight = 1.0;
   RewardFn score;
+  double share = 1.0;  // of the groups: which ones follows from their prompts' keys
 };
 
 /// Scores every rollout of all groups by every function, the functions at the same

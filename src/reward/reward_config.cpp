@@ -85,6 +85,9 @@ std::string RewardFunctionConfig::problem() const {
   }
   if (auto wrong = name_problem(*this); !wrong.empty()) return wrong;
   if (name == "regex" && !pattern) return "pattern is missing, expected one for regex";
+  if (share < 1 && weight != 0)
+    return "share: below 1 needs weight 0, got " + std::to_string(weight) +
+           "; set share: 1 or weight: 0";
   return misplaced_key(*this);
 }
 

@@ -18,6 +18,7 @@ inline constexpr std::string_view kRewardNames =
 struct RewardFunctionConfig {
   std::string name;  // empty: that of `command`, or regex
   double weight = 1.0;
+  double share = 1.0;
   std::vector<std::string> command = {};
   std::optional<double> timeout_s = {};        // of a program
   std::optional<int> batch_size = {};          // of a program
@@ -36,6 +37,10 @@ struct RewardFunctionConfig {
       "a "
       "pattern a name of your own");
     f("weight", self.weight, "its weight in the sum; 0: only shown", Range{-1e6, 1e6});
+    f("share",
+      self.share,
+      "share of the groups that it scores; below 1 with weight 0 only",
+      kUnit);
     visit_program(self, f);
     f("pattern", self.pattern, "regex: RE2 syntax; 1 where the answer matches, else 0");
     visit_penalties(self, f);

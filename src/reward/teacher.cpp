@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "reward/chat_text.h"
-#include "reward/judge.h"
 
 namespace pupil {
 
@@ -15,6 +14,19 @@ ClientOptions client_options(
   out.max_concurrency = config.max_concurrency;
   out.retry = options.retry.value_or(RetryPolicy{.max_retries = config.max_retries});
   return out;
+}
+
+TeacherAnswers make_answers(
+    const TeacherConfig& config, const TeacherOptions& options) {
+  auto cache = cache_path(config.cache, options.environment);
+  if (config.provider != "local") {
+    return TeacherAnswers(
+        chat_endpoint(config, options.environment),
+        client_options(config, options),
+        cache);
+  }
+  if (!options.local) throw std::logic_error("[teacher] no local model was passed in");
+  return TeacherAnswers(*options.local, cache);
 }
 
 [[noreturn]] void stop(const ChatEndpoint& endpoint, const ChatReply& reply) {
@@ -37,23 +49,9 @@ void stop_if_final(
   }
 }
 
-std::optional<std::string> check_judgement(const ChatReply& reply) {
-  if (reply.outcome == ChatOutcome::length) return "cut off at teacher.max_tokens";
-  Judgement judgement = read_judgement(reply.text);
-  if (judgement.score) return std::nullopt;
-  return judgement.reason;
-}
-
 std::optional<std::string> check_text(const ChatReply& reply) {
   bool blank = reply.text.find_first_not_of(" \t\r\n") == std::string::npos;
   return blank ? std::optional<std::string>("the answer is empty") : std::nullopt;
-}
-
-Score score_of(const ChatReply& reply) {
-  if (reply.outcome != ChatOutcome::ok)
-    return {std::nullopt, "teacher: " + reply.error};
-  Judgement judgement = read_judgement(reply.text);
-  return {judgement.score, judgement.reason};
 }
 
 WrittenAnswer written(const ChatReply& reply) {
@@ -88,48 +86,47 @@ ChatRequest writing_request(
 
 Teacher::Teacher(const TeacherConfig& config, const TeacherOptions& options)
     : config_(config),
-      answers_(
-          chat_endpoint(config, options.environment),
-          client_options(config, options),
-          cache_path(config.cache, options.environment)) {}
+      answers_(make_answers(config, options)),
+      judging_(config, [this](std::span<const Question> questions) {
+        return ask(questions);
+      }) {}
+
+std::vector<ChatReply> Teacher::ask(std::span<const Question> questions) {
+  auto replies = answers_.get(questions);
+  stop_if_final(answers_.endpoint(), replies);
+  return replies;
+}
 
 void Teacher::check() {
   Task task;
   task.prompt =
       "Write a Python function add(a, b) that returns the sum of two numbers.";
   task.entry_point = "add";
-  Completion completion;
-  completion.text = "```python\ndef add(a, b):\n    return a + b\n```";
-  Sample sample{&task, &completion};
-  Score score = judge(std::span(&sample, 1)).front();
+  Completion good, bad;  // the second for a judge that compares
+  good.text = "```python\ndef add(a, b):\n    return a + b\n```";
+  bad.text = "```python\ndef add(a, b):\n    raise NotImplementedError\n```";
+  std::vector<Sample> samples = {{&task, &good}};
+  if (config_.mode == "pairwise") samples.push_back({&task, &bad});
+  Score score = judging_.judge(samples, false).front();
   if (!score.value) {
     throw std::runtime_error(
         "[teacher] cannot grade a known program: " + score.reason +
-        "; check teacher.model, teacher.base_url and teacher.max_tokens");
+        (config_.mode == "expected"
+             ? "; check teacher.model and teacher.min_score_mass"
+             : "; check teacher.model, teacher.base_url and teacher.max_tokens"));
   }
 }
 
 std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
-  std::vector<Score> scores(samples.size());
-  std::vector<Question> questions;
-  std::vector<size_t> places;  // the sample of each question
-  for (size_t i = 0; i < samples.size(); ++i) {
-    const Task& task = *samples[i].task;
-    const std::string& answer = samples[i].completion->text;
-    if (auto why = degenerate(answer, task.language)) {
-      scores[i] = {0.0, *why};
-      ++local_zeros_;
-      continue;
-    }
-    ChatRequest request =
-        judge_request(task, answer, config_.temperature, config_.max_tokens);
-    questions.push_back({std::move(request), {kRubricVersion, kParserVersion}});
-    places.push_back(i);
-  }
-  auto replies = answers_.get(questions, check_judgement);
-  stop_if_final(answers_.endpoint(), replies);
-  for (size_t q = 0; q < replies.size(); ++q) scores[places[q]] = score_of(replies[q]);
-  return scores;
+  return judging_.judge(samples);
+}
+
+std::vector<Comparison> Teacher::compare(std::span<const Sample> samples) {
+  return judging_.compare(samples);
+}
+
+bool Teacher::writes() const {
+  return config_.provider != "local";
 }
 
 std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
@@ -137,15 +134,19 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
     int n,
     double temperature,
     int max_tokens) {
+  if (!writes()) {
+    throw std::invalid_argument(
+        "[teacher] a local judge writes no answers; set teacher.provider to a chat "
+        "API");
+  }
   std::vector<Question> questions;
   for (const auto& prompt : prompts) {
     for (int64_t k = 0; k < n; ++k) {
       questions.push_back(
-          {writing_request(prompt, temperature, max_tokens), {"", "", k}});
+          {writing_request(prompt, temperature, max_tokens), {"", "", k}, check_text});
     }
   }
-  auto replies = answers_.get(questions, check_text);
-  stop_if_final(answers_.endpoint(), replies);
+  auto replies = ask(questions);
   std::vector<std::vector<WrittenAnswer>> out(prompts.size());
   for (size_t i = 0; i < replies.size(); ++i) {
     out[i / static_cast<size_t>(n)].push_back(written(replies[i]));
@@ -155,7 +156,7 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
 
 TeacherStats Teacher::stats() const {
   TeacherStats stats = answers_.stats();
-  stats.local_zeros = local_zeros_;
+  stats.local_zeros = judging_.local_zeros();
   return stats;
 }
 

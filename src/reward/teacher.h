@@ -6,7 +6,6 @@
 
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +14,7 @@
 
 #include "base/error.h"
 #include "data/types.h"
+#include "reward/judging.h"
 #include "reward/teacher_answers.h"
 #include "reward/teacher_config.h"
 
@@ -34,7 +34,11 @@ struct TeacherOutOfQuota : Stopped {
 struct TeacherOptions {
   Environment environment = process_environment;
   std::optional<RetryPolicy> retry;  // default: the providers' own, config.max_retries
+  std::optional<LocalModel> local;   // what provider local asks
 };
+
+/// Named numbers for a row of metrics.
+using Metrics = std::vector<std::pair<std::string, double>>;
 
 /// One answer that the teacher wrote, or why there is none.
 struct WrittenAnswer {
@@ -55,9 +59,26 @@ class Teacher {
   /// or TeacherOutOfQuota. Its answer is cached as any other.
   void check();
 
-  /// Grades answers by the rubric of judge.h; element i is for sample i. Throws
-  /// TeacherRefused or TeacherOutOfQuota.
+  /// Grades answers by `teacher.mode`; element i is for sample i. Samples of one group
+  /// share their task and stand side by side. Throws TeacherRefused or
+  /// TeacherOutOfQuota.
   std::vector<Score> judge(std::span<const Sample> samples);
+
+  /// The pairs of mode pairwise with their winners, for methods that learn from
+  /// preferences; after `judge` in that mode it is answered from the cache. Throws as
+  /// `judge` does.
+  std::vector<Comparison> compare(std::span<const Sample> samples);
+
+  /// Whether it can write answers: a local judge cannot.
+  bool writes() const;
+
+  /// What was done since the last call, as `teacher/...`: coverage (share of samples
+  /// with a score), unscored/<why>, questions, cache_hit_rate (of them), calls,
+  /// retries, reasks, latency_p50 and _p95 in seconds, input_tokens, output_tokens;
+  /// suspicious (share of samples that seem to talk to the judge), probe_mean (of
+  /// known-bad programs; absent without any), and alarm/gap, alarm/probe and
+  /// alarm/suspicious: 1 where the judge seems to be played upon, else 0.
+  Metrics take_metrics();
 
   /// Writes `n` answers to each chat: [prompts][n]. Answer k of a chat is cached as its
   /// sample k. An answer that was cut off at `max_tokens` has finish `length`. Throws
@@ -71,9 +92,12 @@ class Teacher {
   TeacherStats stats() const;
 
  private:
+  std::vector<ChatReply> ask(std::span<const Question> questions);
+
   TeacherConfig config_;
   TeacherAnswers answers_;
-  std::atomic<int64_t> local_zeros_ = 0;
+  Judging judging_;
+  TeacherStats taken_;  // when the metrics were taken last
 };
 
 /// `teacher` as a reward function.

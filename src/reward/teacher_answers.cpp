@@ -2,20 +2,30 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <future>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
+
+#include "base/stopwatch.h"
+#include "reward/judge_data.h"
+#include "reward/judge_forms.h"
 
 namespace pupil {
 
 namespace {
 
 using Pending = std::shared_future<ChatReply>;
+using OnReply = TeacherClient::OnReply;
+
+// Far more than a step's: a bound for callers that never take them.
+constexpr size_t kMostLatencies = 100000;
 
 /// A question that this call has to ask itself.
 struct Claim {
   std::string key;
-  ChatRequest request;
+  const Question* question = nullptr;
   std::promise<ChatReply> promise;
   ChatReply reply;
   bool settled = false;  // good, or not worth another question
@@ -40,12 +50,14 @@ ChatReply from_cache(const CachedAnswer& answer) {
   return reply;
 }
 
-// A reply in the terms of `check`: a good one has no error, a useless one is malformed.
-ChatReply checked(ChatReply reply, const ReplyCheck& check) {
+// A reply in the terms of its check: a good one has no error, a useless one is
+// malformed.
+ChatReply checked(ChatReply reply, const Question& question) {
   bool has_text =
       reply.outcome == ChatOutcome::ok || reply.outcome == ChatOutcome::length;
   if (!has_text) return reply;
-  auto trouble = check(reply);
+  if (question.request.top_logprobs > 0) reply.text = reply.logprobs;
+  auto trouble = question.check(reply);
   reply.error = trouble.value_or("");
   if (trouble && reply.outcome == ChatOutcome::ok)
     reply.outcome = ChatOutcome::malformed;
@@ -55,18 +67,31 @@ ChatReply checked(ChatReply reply, const ReplyCheck& check) {
 }  // namespace
 
 struct TeacherAnswers::State {
-  TeacherClient client;
+  ChatEndpoint endpoint;
+  std::unique_ptr<TeacherClient> client;  // none: `local` answers
+  LocalModel local;
+  std::mutex local_mutex;  // one call of it at a time
   TeacherCache cache;
   mutable std::mutex mutex;  // of all below
   std::unordered_map<std::string, Pending> pending;
   TeacherStats stats;
+  std::vector<double> latencies;
 
-  State(ChatEndpoint endpoint, const ClientOptions& options, const std::string& file)
-      : client(std::move(endpoint), options), cache(file) {}
+  State(ChatEndpoint endpoint_in, const ClientOptions& options, const std::string& file)
+      : endpoint(endpoint_in),
+        client(std::make_unique<TeacherClient>(std::move(endpoint_in), options)),
+        cache(file) {}
+  State(LocalModel model, const std::string& file)
+      : local(std::move(model)), cache(file) {
+    endpoint.provider = ChatProvider::local;
+    endpoint.model = local.identity;
+  }
 
   Pending look_up(const Question& question, std::vector<Claim>& claims);
-  void ask(std::vector<Claim>& claims, const ReplyCheck& check);
-  void ask_once(std::vector<Claim*>& open, const ReplyCheck& check);
+  void ask(std::vector<Claim>& claims);
+  void ask_once(std::vector<Claim*>& open);
+  void ask_local(std::span<const ChatRequest> requests, const OnReply& on_reply);
+  void settle(Claim& claim, const ChatReply& reply);
   void store(const Claim& claim);
   void release(std::vector<Claim>& claims);
 };
@@ -74,7 +99,7 @@ struct TeacherAnswers::State {
 /// The reply of this question, to come or known. What nobody has asked yet is claimed.
 Pending TeacherAnswers::State::look_up(
     const Question& question, std::vector<Claim>& claims) {
-  std::string key = cache_key(client.endpoint(), question.request, question.versions);
+  std::string key = cache_key(endpoint, question.request, question.versions);
   std::lock_guard lock(mutex);
   ++stats.questions;
   if (auto found = pending.find(key); found != pending.end()) {
@@ -89,11 +114,11 @@ Pending TeacherAnswers::State::look_up(
   }
   claims.emplace_back();
   claims.back().key = key;
-  claims.back().request = question.request;
+  claims.back().question = &question;
   return pending[key] = claims.back().promise.get_future().share();
 }
 
-void TeacherAnswers::State::ask(std::vector<Claim>& claims, const ReplyCheck& check) {
+void TeacherAnswers::State::ask(std::vector<Claim>& claims) {
   for (int round = 0; round < 2; ++round) {
     std::vector<Claim*> open;
     for (auto& claim : claims) {
@@ -104,23 +129,56 @@ void TeacherAnswers::State::ask(std::vector<Claim>& claims, const ReplyCheck& ch
       std::lock_guard lock(mutex);
       stats.reasks += static_cast<int64_t>(open.size());
     }
-    ask_once(open, check);
+    ask_once(open);
   }
 }
 
-void TeacherAnswers::State::ask_once(
-    std::vector<Claim*>& open, const ReplyCheck& check) {
+void TeacherAnswers::State::ask_once(std::vector<Claim*>& open) {
   std::vector<ChatRequest> requests;
   requests.reserve(open.size());
-  for (const Claim* claim : open) requests.push_back(claim->request);
+  for (const Claim* claim : open) {
+    const auto& request = claim->question->request;
+    // A local judge's reply has to follow from the question, its mark included.
+    requests.push_back(
+        client ? with_random_mark(request) : with_fixed_mark(request, local.identity));
+  }
   // Stored as it comes, not at the end: a run that is killed keeps what it has.
-  client.ask(requests, [&](size_t i, const ChatReply& reply) {
-    Claim& claim = *open[i];
-    claim.reply = checked(reply, check);
-    bool good = is_good(claim.reply);
-    claim.settled = good || !worth_a_fresh_question(claim.reply.outcome);
-    if (good) store(claim);
-  });
+  auto on_reply = [&](size_t i, const ChatReply& reply) { settle(*open[i], reply); };
+  if (client) {
+    client->ask(requests, on_reply);
+  } else {
+    ask_local(requests, on_reply);
+  }
+}
+
+void TeacherAnswers::State::ask_local(
+    std::span<const ChatRequest> requests, const OnReply& on_reply) {
+  std::lock_guard lock(local_mutex);
+  Stopwatch watch;
+  auto digits = local.ask(requests);
+  double each_s =
+      watch.lap() / static_cast<double>(std::max<size_t>(1, requests.size()));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    ChatReply reply;
+    reply.seconds = each_s;
+    reply.error = digits.at(i).error;
+    reply.outcome = reply.error.empty() ? ChatOutcome::ok : ChatOutcome::rejected;
+    reply.logprobs = digits[i].error.empty() ? digit_text(digits[i].logprobs) : "";
+    on_reply(i, reply);
+    std::lock_guard counting(mutex);
+    stats.input_tokens += digits[i].tokens;
+    stats.seconds += each_s;
+  }
+}
+
+void TeacherAnswers::State::settle(Claim& claim, const ChatReply& reply) {
+  claim.reply = checked(reply, *claim.question);
+  bool good = is_good(claim.reply);
+  // The same model says the same again.
+  claim.settled = good || !client || !worth_a_fresh_question(claim.reply.outcome);
+  if (good) store(claim);
+  std::lock_guard lock(mutex);
+  if (latencies.size() < kMostLatencies) latencies.push_back(reply.seconds);
 }
 
 /// A cache that is full must not end a run: the answer is used, and the loss is
@@ -130,7 +188,7 @@ void TeacherAnswers::State::store(const Claim& claim) {
   try {
     cache.store(
         claim.key,
-        client.endpoint().model,
+        endpoint.model,
         {reply.outcome, reply.text, reply.usage, reply.request_id});
   } catch (const std::runtime_error& error) {
     std::lock_guard lock(mutex);
@@ -152,10 +210,12 @@ TeacherAnswers::TeacherAnswers(
     ChatEndpoint endpoint, const ClientOptions& options, const std::string& cache_file)
     : state_(std::make_unique<State>(std::move(endpoint), options, cache_file)) {}
 
+TeacherAnswers::TeacherAnswers(LocalModel model, const std::string& cache_file)
+    : state_(std::make_unique<State>(std::move(model), cache_file)) {}
+
 TeacherAnswers::~TeacherAnswers() = default;
 
-std::vector<ChatReply> TeacherAnswers::get(
-    std::span<const Question> questions, const ReplyCheck& check) {
+std::vector<ChatReply> TeacherAnswers::get(std::span<const Question> questions) {
   std::vector<Claim> claims;
   std::vector<Pending> replies;
   replies.reserve(questions.size());
@@ -163,7 +223,7 @@ std::vector<ChatReply> TeacherAnswers::get(
     for (const auto& question : questions) {
       replies.push_back(state_->look_up(question, claims));
     }
-    state_->ask(claims, check);
+    state_->ask(claims);
   } catch (...) {
     state_->release(claims);  // nobody may wait for ever for a claim of this call
     throw;
@@ -176,19 +236,25 @@ std::vector<ChatReply> TeacherAnswers::get(
 }
 
 const ChatEndpoint& TeacherAnswers::endpoint() const {
-  return state_->client.endpoint();
+  return state_->endpoint;
 }
 
 TeacherStats TeacherAnswers::stats() const {
-  ClientStats sent = state_->client.stats();
+  ClientStats sent;
+  if (state_->client) sent = state_->client->stats();
   std::lock_guard lock(state_->mutex);
   TeacherStats out = state_->stats;
   out.calls = sent.calls;
   out.retries = sent.retries;
-  out.input_tokens = sent.input_tokens;
-  out.output_tokens = sent.output_tokens;
-  out.seconds = sent.seconds;
+  out.input_tokens += sent.input_tokens;
+  out.output_tokens += sent.output_tokens;
+  out.seconds += sent.seconds;
   return out;
+}
+
+std::vector<double> TeacherAnswers::take_latencies() {
+  std::lock_guard lock(state_->mutex);
+  return std::exchange(state_->latencies, {});
 }
 
 }  // namespace pupil

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,14 +17,33 @@
 
 namespace pupil {
 
-struct Question {
-  ChatRequest request;
-  CacheVersions versions;
-};
-
 /// Says why a reply with outcome ok or length is of no use; none: it is good. Pure, may
 /// run on any thread, does not throw.
 using ReplyCheck = std::function<std::optional<std::string>(const ChatReply&)>;
+
+/// The slots of judge_data.h in its texts are filled when it is sent, anew each time.
+/// The text of the reply to one that asks for log-probabilities is ChatReply::logprobs.
+struct Question {
+  ChatRequest request;
+  CacheVersions versions;
+  ReplyCheck check;
+};
+
+/// A judge inside this program, which gives probabilities only.
+struct LocalModel {
+  /// What a model of the same weights, tokenizer and arithmetic has too: its name in
+  /// the cache.
+  std::string identity;
+
+  struct Digits {
+    std::array<double, 10> logprobs{};  // that the reply begins with this digit, nats
+    int64_t tokens = 0;                 // that were run
+    std::string error;                  // why there are none; empty: there are
+  };
+  /// Element i for chat i, which depends on nothing but that chat. Called by one thread
+  /// at a time.
+  std::function<std::vector<Digits>(std::span<const ChatRequest>)> ask;
+};
 
 /// What the teacher did so far.
 struct TeacherStats {
@@ -48,16 +68,19 @@ class TeacherAnswers {
       ChatEndpoint endpoint,
       const ClientOptions& options,
       const std::string& cache_file);
+  TeacherAnswers(LocalModel model, const std::string& cache_file);
   ~TeacherAnswers();
 
-  /// Element i answers question i: outcome ok or length for what `check` found good and
-  /// only that is stored; any other outcome with its error. Throws std::runtime_error
-  /// if the cache cannot be read.
-  std::vector<ChatReply> get(
-      std::span<const Question> questions, const ReplyCheck& check);
+  /// Element i answers question i: outcome ok or length for what its check found good
+  /// and only that is stored; any other outcome with its error. Throws
+  /// std::runtime_error if the cache cannot be read, and what a local model throws.
+  std::vector<ChatReply> get(std::span<const Question> questions);
 
   const ChatEndpoint& endpoint() const;
   TeacherStats stats() const;
+
+  /// Seconds that each question took that was asked since the last call.
+  std::vector<double> take_latencies();
 
  private:
   struct State;

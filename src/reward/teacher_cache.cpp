@@ -60,7 +60,9 @@ std::string cache_key(
   }
   hash.field(request.temperature).field(static_cast<int64_t>(request.max_tokens));
   hash.field(request.json_schema).field(versions.rubric).field(versions.parser);
-  return hash.field(versions.sample).hex();
+  hash.field(versions.sample);
+  if (request.top_logprobs > 0) hash.field(static_cast<int64_t>(request.top_logprobs));
+  return hash.hex();
 }
 
 struct TeacherCache::State {

@@ -21,7 +21,9 @@ struct CacheVersions {
 
 /// The key of an answer: SHA-256 over length-prefixed fields: the version of this list,
 /// provider, address, model, system text, every message, temperature, max_tokens, JSON
-/// schema, rubric and parser version, sample. Not in it: keys, time-outs, retries.
+/// schema, rubric and parser version, sample, and log-probabilities where asked for.
+/// Not in it: keys, time-outs, retries, and the marks of judge_data.h, which are drawn
+/// when a request is sent.
 std::string cache_key(
     const ChatEndpoint& endpoint,
     const ChatRequest& request,

@@ -159,6 +159,7 @@ double TeacherClient::State::next_due_s() const {
 void TeacherClient::State::settle(Job job, const HttpReply& http_reply) {
   ChatReply reply = read_chat_reply(endpoint, http_reply);
   reply.attempts = job.attempts;
+  reply.seconds = http_reply.seconds;
   {
     std::lock_guard lock(mutex);
     stats.input_tokens += reply.usage.input_tokens;
@@ -209,6 +210,14 @@ void TeacherClient::State::adapt(const ChatDialect& next) {
         "[teacher] {} takes no temperature: its own default is in force",
         endpoint.model);
     dialect.temperature = false;
+  }
+  if (next.most_top_logprobs < dialect.most_top_logprobs) {
+    spdlog::warn(
+        "[teacher] {} takes no {} top_logprobs: asking for {}",
+        endpoint.model,
+        dialect.most_top_logprobs,
+        next.most_top_logprobs);
+    dialect.most_top_logprobs = next.most_top_logprobs;
   }
   if (!dialect.token_limit_settled && next.token_limit_settled) {
     dialect.max_completion_tokens = next.max_completion_tokens;

@@ -2,16 +2,42 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/fields.h"
 
 namespace pupil {
+
+/// What the judge grades by an integer from 0 to 10.
+struct Criterion {
+  std::string name;
+  double weight = 1;  // relative to the others'
+  std::string meaning;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("name", self.name, "lower-case letters, digits and underscores");
+    f("weight", self.weight, "its share of the sum of all weights", kPositive);
+    f("meaning", self.meaning, "what the judge is told to look for");
+  }
+};
 
 struct TeacherConfig {
   std::string provider = "none";
   std::optional<std::string> model;
   std::optional<std::string> base_url;
   std::optional<std::string> api_key_env;
+  std::string mode = "rubric";
+  std::vector<Criterion> criteria = {
+      {"correctness", 0.3, "does what the task asks, edge cases included"},
+      {"quality", 0.3, "clear names and structure, idiomatic, nothing superfluous"},
+      {"efficiency", 0.2, "sensible algorithm and data structures for the task"},
+      {"documentation", 0.2, "a docstring or comments that help a reader"}};
+  int samples = 1;
+  int max_pairs = 28;
+  int top_logprobs = 20;
+  double min_score_mass = 0.5;
+  double known_answer_rate = 0.02;
   double temperature = 0;
   int max_tokens = 1024;
   double timeout_s = 60;
@@ -23,9 +49,12 @@ struct TeacherConfig {
   static void visit(Self& self, F&& f) {
     f("provider",
       self.provider,
-      "whose chat API the teacher speaks",
-      Choices{"none|openai|anthropic"});
-    f("model", self.model, "the teacher's model name");
+      "whose chat API the teacher speaks; local: a model in this program",
+      Choices{"none|openai|anthropic|local"});
+    f("model",
+      self.model,
+      "the teacher's model name; of a local one its directory, or `student`: the "
+      "student's own weights without their adapter");
     f("base_url",
       self.base_url,
       "of the API; default: the provider's own; http only to loopback");
@@ -33,6 +62,32 @@ struct TeacherConfig {
       self.api_key_env,
       "environment variable that holds the key; default OPENAI_API_KEY or "
       "ANTHROPIC_API_KEY");
+    f("mode",
+      self.mode,
+      "grades for each answer, for all of a group at once, wins among its answers, or "
+      "the expectation over the probabilities of a digit",
+      Choices{"rubric|group|pairwise|expected"});
+    f("criteria", self.criteria, "what rubric and group grade, and the others go by");
+    f("samples",
+      self.samples,
+      "judgements of each answer, averaged; more than one needs a temperature",
+      kAtLeastOne);
+    f("max_pairs",
+      self.max_pairs,
+      "pairwise: pairs of a group that are compared, each in both orders",
+      kAtLeastOne);
+    f("top_logprobs",
+      self.top_logprobs,
+      "expected: likeliest tokens that the server is asked for",
+      Range{1, 20});
+    f("min_score_mass",
+      self.min_score_mass,
+      "expected: probability that must lie on the digits, or the answer is unscored",
+      kUnit);
+    f("known_answer_rate",
+      self.known_answer_rate,
+      "share of judged answers that come with a known-bad program to be judged",
+      kUnit);
     f("temperature", self.temperature, "of the teacher's answers", kNotNegative);
     f("max_tokens", self.max_tokens, "limit of one answer", kAtLeastOne);
     f("timeout_s", self.timeout_s, "limit of one request, in seconds", kPositive);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/types.h"
@@ -32,6 +33,9 @@ struct Stages {
 
   /// Fills in `scores` and `reward` of every rollout. `on_scored` may be empty.
   std::function<void(std::span<RolloutGroup> groups, const OnScored& on_scored)> score;
+
+  /// What those who score did since the last call, for a row of metrics; may be empty.
+  std::function<std::vector<std::pair<std::string, double>>()> take_metrics;
 
   std::vector<std::string> reward_names;  // in the order of Rollout::scores
   std::vector<double> reward_weights;     // in the same order

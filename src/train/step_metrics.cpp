@@ -7,6 +7,7 @@
 
 #include "algo/advantage.h"
 #include "base/progress.h"
+#include "train/agreement.h"
 
 namespace pupil {
 
@@ -149,6 +150,7 @@ Json metrics_row(const StepRecord& record) {
   row["learning_rate"] = record.learning_rate;
   add_rewards(row, record);
   add_scores(row, record);
+  add_agreements(row, record.groups, record.reward_names);
   add_policy(row, record);
   add_completions(row, record);
   row["num_tokens"] = record.num_tokens;
@@ -160,6 +162,7 @@ Json metrics_row(const StepRecord& record) {
   row["speed/generate"] =
       per_second(completion_tokens(record), record.seconds.generate);
   row["speed/update"] = per_second(record.policy.num_tokens, record.seconds.update);
+  for (const auto& [name, value] : record.more) row[name] = number(value);
   return row;
 }
 
@@ -205,6 +208,8 @@ std::string step_line(const StepRecord& record, int max_steps, double eta_s) {
           field("score", "time/score", 1) + " s" + field("train", "time/update", 1) +
           " s" + field("at", "speed/update", 0).substr(1) + " tok/s  " +
           duration_text(eta_s) + " left";
+  if (row.contains("rewards/teacher/mean"))
+    line += field("teacher", "rewards/teacher/mean", 3);
   if (row["unscored"] != 0) line += field("unscored", "unscored", 0);
   if (record.skipped) line += "  skipped: no group with a spread of rewards";
   return line;

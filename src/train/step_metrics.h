@@ -32,13 +32,14 @@ struct StepRecord {
   std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
   int64_t num_tokens = 0;  // prompts and completions since the run began
   PhaseSeconds seconds;
+  std::vector<std::pair<std::string, double>> more;  // Stages::take_metrics
 };
 
 /// TRL's names; besides them `unscored` (rollouts without a reward),
-/// `rewards/<name>/unscored`, `completions/missing` (that nobody wrote, left out of the
-/// lengths), `rollout/source` (0: the student's samples, 1: the teacher's, or the share
-/// of these), `skipped`, `time/*` in seconds and `speed/*` in tokens a second. A mean
-/// over nothing is null.
+/// `rewards/<name>/unscored`, `agreement/*` (train/agreement.h), `teacher/*`,
+/// `completions/missing` (that nobody wrote, left out of the lengths), `rollout/source`
+/// (0: the student's samples, 1: the teacher's, or the share of these), `skipped`,
+/// `time/*` in seconds and `speed/*` in tokens a second. A mean over nothing is null.
 nlohmann::ordered_json metrics_row(const StepRecord& record);
 
 /// One row of rollouts.jsonl for each rollout.

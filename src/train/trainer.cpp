@@ -149,7 +149,9 @@ StepRecord Trainer::sample_round() {
   SamplingPlan plan{config_.num_generations, config_.batch.max_completion_length};
   sample_with_progress(stages_, record.groups, plan);
   record.seconds.generate = watch.lap();
+  if (stages_.take_metrics) stages_.take_metrics();  // an evaluation's
   score_with_progress(stages_, record.groups, plan);
+  if (stages_.take_metrics) record.more = stages_.take_metrics();
   record.seconds.score = watch.lap();
   record.logp_differences = unknown(record.groups);
   num_tokens_ += tokens_of(record.groups);

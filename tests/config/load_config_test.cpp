@@ -77,6 +77,23 @@ TEST_F(LoadConfig, ReadsEveryKindOfValue) {
   EXPECT_EQ(config.train.epsilon, std::nullopt);
 }
 
+TEST_F(LoadConfig, CriteriaReplaceTheDefaultOnes) {
+  EXPECT_EQ(load("").teacher.criteria.size(), 4u);
+  auto config = load(
+      "teacher:\n  mode: group\n  criteria:\n"
+      "    - {name: safe, weight: 3, meaning: no eval}\n"
+      "    - {name: short, meaning: few lines}\n",
+      {"--teacher.criteria.1.weight=2"});
+  ASSERT_EQ(config.teacher.criteria.size(), 2u);
+  EXPECT_EQ(config.teacher.criteria[0].name, "safe");
+  EXPECT_EQ(config.teacher.criteria[0].weight, 3);
+  EXPECT_EQ(config.teacher.criteria[1].weight, 2);
+  EXPECT_NE(
+      error_of("teacher:\n  criteria:\n    - {name: a, weight: 0}\n")
+          .find("weight: expected a number above 0"),
+      std::string::npos);
+}
+
 TEST_F(LoadConfig, AnEmptyFileIsTheDefaults) {
   EXPECT_EQ(dump_yaml(load("")), dump_yaml(Config()));
   EXPECT_EQ(dump_yaml(load("# nothing\n")), dump_yaml(Config()));

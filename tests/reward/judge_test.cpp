@@ -7,10 +7,20 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "reward/judge_data.h"
 #include "support/teacher_world.h"
 
 namespace pupil::testing {
 namespace {
+
+const Rubric& rubric() {
+  static const Rubric kRubric = checked_rubric(TeacherConfig().criteria);
+  return kRubric;
+}
+
+Judgement judged(std::string_view text) {
+  return read_judgement(rubric(), text);
+}
 
 std::string reply(const std::string& c, const std::string& rest = "") {
   return R"({"reason":"r","correctness":)" + c +
@@ -18,15 +28,12 @@ std::string reply(const std::string& c, const std::string& rest = "") {
 }
 
 TEST(Judge, WeighsTheGradesItself) {
-  Judgement judgement = read_judgement(reply("10"));
+  Judgement judgement = judged(reply("10"));
   EXPECT_EQ(judgement.score, (30 * 10 + 30 * 8 + 20 * 6 + 20 * 4) / 1000.0);
   EXPECT_EQ(
       judgement.reason, "correctness 10, quality 8, efficiency 6, documentation 4: r");
-  int total = 0;
-  for (const auto& criterion : kCriteria) total += criterion.weight;
-  EXPECT_EQ(total, 100);
   for (int grade = 0; grade <= 10; ++grade) {
-    EXPECT_EQ(read_judgement(grades(grade)).score, grade / 10.0);
+    EXPECT_EQ(judged(grades(grade)).score, grade / 10.0);
   }
 }
 
@@ -39,7 +46,7 @@ TEST(Judge, TakesOffOneThoughtAndOneFence) {
         "```\n" + good + "```",
         "<think>correctness 3? {\"reason\"</think>\n" + good,
         "<think></think>```json\n" + good + "\n```\n"}) {
-    EXPECT_EQ(read_judgement(text).score, 0.7) << text;
+    EXPECT_EQ(judged(text).score, 0.7) << text;
   }
 }
 
@@ -92,7 +99,7 @@ TEST(Judge, RejectsEverythingElse) {
           std::string(1000, '['),
           std::string(100 << 10, ' ') + good,
       }) {
-    Judgement judgement = read_judgement(text);
+    Judgement judgement = judged(text);
     EXPECT_FALSE(judgement.score) << text;
     EXPECT_FALSE(judgement.reason.empty()) << text;
     EXPECT_EQ(judgement.reason.find('\n'), std::string::npos) << text;
@@ -120,7 +127,7 @@ TEST(Judge, IsTotal) {
           text.insert(at, 1, "0123456789{}[]\",:"[random() % 17]);
       }
     }
-    Judgement judgement = read_judgement(text);
+    Judgement judgement = judged(text);
     if (!judgement.score) continue;
     ++scored;
     EXPECT_GE(*judgement.score, 0);
@@ -133,7 +140,9 @@ std::string user_text(const std::string& answer) {
   Task task;
   task.prompt = "Double x.";
   task.entry_point = "f";
-  return judge_request(task, answer, 0, 100).messages.at(0).content;
+  return with_random_mark(judge_request(rubric(), task, answer, {0, 100}))
+      .messages.at(0)
+      .content;
 }
 
 /// The data object of a user turn, parsed back; fails if it is not its second line
@@ -164,7 +173,7 @@ TEST(Judge, StudentTextStaysInsideItsField) {
     EXPECT_EQ(data.size(), 4u);
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text;
     EXPECT_EQ(text.find("\xe2\x80\xae"), std::string::npos);
-    // Without the field, nothing of the request depends on the attack but the mark.
+    // Without the field, nothing of the request depends on the attack.
     std::string other = user_text("harmless");
     EXPECT_EQ(text.substr(44, 30), other.substr(44, 30));
     EXPECT_EQ(text.substr(text.rfind('\n')), other.substr(other.rfind('\n')));
@@ -184,18 +193,77 @@ TEST(Judge, KeepsValidTextAsItIs) {
   EXPECT_NE(back.find(hidden), std::string::npos);
 }
 
-TEST(Judge, TheMarkDependsOnTheAnswerAndIsStable) {
-  auto mark = [](const char* answer) { return user_text(answer).substr(12, 32); };
-  EXPECT_EQ(mark("a = 1"), mark("a = 1"));
-  EXPECT_NE(mark("a = 1"), mark("a = 2"));
+TEST(Judge, TheMarkIsNewEachTimeAndNothingElseIs) {
+  std::string one = user_text("a = 1"), two = user_text("a = 1");
+  std::string mark = one.substr(12, 32), other = two.substr(12, 32);
+  EXPECT_NE(mark, other);
+  for (size_t at; (at = two.find(other)) != std::string::npos;)
+    two.replace(at, other.size(), mark);
+  EXPECT_EQ(one, two);
+}
+
+// An answer that knows the mark cannot use it: another is taken.
+TEST(Judge, AMarkThatTheAnswerHoldsIsNotTaken) {
+  Task task;
+  auto ask = [&](const std::string& answer) {
+    auto request = judge_request(rubric(), task, answer, {});
+    return with_fixed_mark(request, "secret").messages.at(0).content;
+  };
+  std::string first = ask("x = 1").substr(12, 16);
+  std::string second = ask("x = 1  # " + first).substr(12, 16);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(ask("x = 1").substr(12, 16), first);
+}
+
+TEST(Judge, NoTextIsASlot) {
+  std::string slot(kMarkSlot);
+  Task task;
+  task.prompt = "p " + slot;
+  auto request = judge_request(rubric(), task, "a = '" + slot + "'", {});
+  const auto& text = request.messages.at(0).content;
+  size_t slots = 0;
+  for (size_t at = 0; (at = text.find(slot, at)) != std::string::npos; ++at) ++slots;
+  EXPECT_EQ(slots, 3u);
+}
+
+TEST(Judge, CriteriaAreTheUsers) {
+  Rubric two = checked_rubric({{"safe", 3, "no eval"}, {"short_code", 1, "few lines"}});
+  EXPECT_EQ(
+      read_judgement(two, R"({"reason":"r","safe":10,"short_code":2})").score, 0.8);
+  EXPECT_FALSE(read_judgement(two, grades(7)).score);
+  auto request = judge_request(two, Task{}, "x = 1", {});
+  EXPECT_NE(request.system.find("- safe (75 %): no eval"), std::string::npos);
+  EXPECT_NE(request.system.find("\"short_code\": n}"), std::string::npos);
+}
+
+TEST(Judge, CriteriaThatCannotWorkAreNamed) {
+  auto message = [](const std::vector<Criterion>& criteria) -> std::string {
+    try {
+      checked_rubric(criteria);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  auto holds = [&](const std::vector<Criterion>& criteria, const char* what) {
+    EXPECT_NE(message(criteria).find(what), std::string::npos) << message(criteria);
+  };
+  holds({}, "1 to 20 criteria, got 0");
+  holds({{"Bad name", 1, "m"}}, "'Bad name'");
+  holds({{"1st", 1, "m"}}, "'1st'");
+  holds({{"reason", 1, "m"}}, "rename it");
+  holds({{"a", 1, "m"}, {"a", 1, "m"}}, "'a' again");
+  holds({{"a", 0, "m"}}, "above 0");
+  holds({{"a", 1, " "}}, "meaning");
+  EXPECT_EQ(message({{"a", 0.1, "m"}, {"b", 2, "m"}}), "");
 }
 
 TEST(Judge, SchemaAsksForExactlyTheCriteria) {
-  ChatRequest request = judge_request(Task{}, "x = 1", 0.5, 77);
+  ChatRequest request = judge_request(rubric(), Task{}, "x = 1", {0.5, 77});
   auto schema = nlohmann::json::parse(request.json_schema);
-  EXPECT_EQ(schema["required"].size(), kCriteria.size() + 1);
+  EXPECT_EQ(schema["required"].size(), rubric().criteria.size() + 1);
   EXPECT_EQ(schema["additionalProperties"], false);
-  for (const auto& criterion : kCriteria) {
+  for (const auto& criterion : rubric().criteria) {
     EXPECT_EQ(schema["properties"][criterion.name]["enum"].size(), 11u);
     EXPECT_NE(request.system.find(criterion.name), std::string::npos);
   }

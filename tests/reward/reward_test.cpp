@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace pupil {
 
 namespace {
@@ -127,6 +129,41 @@ TEST(Reward, AFunctionThatThrowsStopsTheRun) {
   EXPECT_THROW(score_groups(functions, groups), std::runtime_error);
   functions[1].score = [](std::span<const Sample>) { return std::vector<Score>(); };
   EXPECT_THROW(score_groups(functions, groups), std::logic_error);
+}
+
+TEST(Reward, WeightZeroIsLookedAtAndChangesNothing) {
+  std::vector<RolloutGroup> with = {group_of({"24", "8x", "xx"})}, without = with;
+  std::vector<RewardFunction> functions = {{"first", 1.0, by_digit(0)}};
+  score_groups(functions, without);
+  functions.push_back({"second", 0.0, by_digit(1)});
+  score_groups(functions, with);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(with[0].rollouts[i].reward, without[0].rollouts[i].reward);
+  EXPECT_DOUBLE_EQ(*with[0].rollouts[0].scores[1].value, 0.4);
+  EXPECT_EQ(with[0].rollouts[1].scores[1].reason, "broken");
+}
+
+TEST(Reward, AShareOfTheGroupsFollowsFromTheirKeys) {
+  std::vector<RolloutGroup> groups(400, group_of({"24", "80"}));
+  for (size_t i = 0; i < groups.size(); ++i) groups[i].prompt.key = i;
+  std::vector<RewardFunction> functions = {
+      {"first", 1.0, by_digit(0)}, {"second", 0.0, by_digit(1), 0.25}};
+  score_groups(functions, groups);
+  std::vector<bool> looked_at;
+  for (const auto& group : groups) {
+    const auto& rollouts = group.rollouts;
+    looked_at.push_back(rollouts[0].scores[1].value.has_value());
+    EXPECT_EQ(rollouts[1].scores[1].value.has_value(), looked_at.back());
+    EXPECT_TRUE(rollouts[0].scores[0].value);
+    auto why = looked_at.back() ? "" : "not looked at";
+    EXPECT_EQ(rollouts[0].scores[1].reason, why);
+  }
+  EXPECT_NEAR(std::count(looked_at.begin(), looked_at.end(), true), 100, 30);
+  // One group alone, as a resumed run may meet it, is looked at just the same.
+  for (size_t i = 0; i < 40; ++i) {
+    score_groups(functions, std::span(groups).subspan(i, 1));
+    EXPECT_EQ(groups[i].rollouts[0].scores[1].value.has_value(), looked_at[i]);
+  }
 }
 
 }  // namespace pupil
