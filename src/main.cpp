@@ -38,6 +38,8 @@ void add_commands(CLI::App& app) {
   pupil::add_logprobs(app);
   pupil::add_tokenize(app);
   pupil::add_convert(app);
+  pupil::add_loss(app);
+  pupil::add_advantages(app);
   pupil::add_bench(app);
 }
 
