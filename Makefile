@@ -10,7 +10,7 @@
 #   make lint                 form, layers, sizes, clang-tidy over src/
 #   make bench                the kernels beside this machine's limits
 #   make format               clang-format over the tree
-#   make docs                 docs/config.md from the code
+#   make docs                 docs/config.md and docs/methods.md from the code
 #   make install PREFIX=...   the program and MLX's libraries (default /usr/local)
 #   make clean                removes build/
 
@@ -65,6 +65,7 @@ format:
 
 docs: build
 	@build/release/pupil init --markdown > docs/config.md
+	@build/release/pupil init --methods > docs/methods.md
 
 install: build
 	@cmake --install build/release --prefix $(PREFIX)

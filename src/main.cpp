@@ -39,6 +39,8 @@ void add_commands(CLI::App& app) {
   pupil::add_score(app);
   pupil::add_tokenize(app);
   pupil::add_convert(app);
+  pupil::add_loss(app);
+  pupil::add_advantages(app);
   pupil::add_bench(app);
 }
 

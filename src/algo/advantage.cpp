@@ -1,8 +1,8 @@
 #include "algo/advantage.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
-#include <string>
 
 namespace pupil {
 
@@ -10,15 +10,21 @@ namespace {
 
 constexpr double kStdFloor = 1e-4;  // TRL's
 
-std::vector<double> group_advantages(const GroupRewards& rewards, double scale) {
-  std::vector<double> advantages(rewards.size(), 0.0);
-  // The mean of equal numbers may round away from them, so equality is tested itself.
-  if (!has_spread(rewards)) return advantages;
-  double mean = spread_of(rewards).mean;
+using Advantages = std::vector<std::vector<double>>;
+
+// Centred, divided and 0 where unscored.
+std::vector<double> centred(const GroupRewards& rewards, double mean, double divisor) {
+  std::vector<double> values(rewards.size(), 0.0);
   for (size_t i = 0; i < rewards.size(); ++i) {
-    if (rewards[i]) advantages[i] = (*rewards[i] - mean) / scale;
+    if (rewards[i]) values[i] = (*rewards[i] - mean) / divisor;
   }
-  return advantages;
+  return values;
+}
+
+std::vector<double> group_advantages(const GroupRewards& rewards, double divisor) {
+  // The mean of equal numbers may round away from them, so equality is tested itself.
+  if (!has_spread(rewards)) return std::vector<double>(rewards.size(), 0.0);
+  return centred(rewards, spread_of(rewards).mean, divisor);
 }
 
 GroupRewards flatten(std::span<const GroupRewards> groups) {
@@ -27,33 +33,27 @@ GroupRewards flatten(std::span<const GroupRewards> groups) {
   return all;
 }
 
-// The group's scores by one function, of the rollouts that count.
-GroupRewards counting_scores(const GroupRewards& scores, const GroupRewards& rewards) {
-  GroupRewards counting(scores.size());
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (rewards[i]) counting[i] = scores[i];
-  }
-  return counting;
+// One function's rewards of a group.
+GroupRewards column(const GroupScores& group, size_t k) {
+  GroupRewards rewards;
+  for (const auto& row : group) rewards.push_back(row[k]);
+  return rewards;
 }
 
-// [rollouts] the weighted sum of the normalised scores; none where there is no reward.
-GroupRewards normalized_sum(
-    const GroupScores& scores,
-    const GroupRewards& rewards,
-    std::span<const double> weights) {
-  GroupRewards sums(rewards.size());
-  for (size_t i = 0; i < rewards.size(); ++i) {
-    if (rewards[i]) sums[i] = 0.0;
-  }
+// Sums of the functions' normalised rewards; none where no function scored.
+GroupRewards normalised_sums(
+    const GroupScores& group, std::span<const double> weights) {
+  std::vector<double> sums(group.size(), 0.0);
   for (size_t k = 0; k < weights.size(); ++k) {
-    if (weights[k] == 0) continue;
-    auto counting = counting_scores(scores[k], rewards);
-    auto normal = group_advantages(counting, spread_of(counting).std + kStdFloor);
-    for (size_t i = 0; i < sums.size(); ++i) {
-      if (sums[i]) *sums[i] += weights[k] * normal[i];
-    }
+    auto rewards = column(group, k);
+    auto normal = group_advantages(rewards, spread_of(rewards).std + kStdFloor);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += weights[k] * normal[i];
   }
-  return sums;
+  GroupRewards scored;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    scored.push_back(is_scored(group[i]) ? std::optional(sums[i]) : std::nullopt);
+  }
+  return scored;
 }
 
 }  // namespace
@@ -71,8 +71,9 @@ ScaleRewards scale_rewards_of(std::string_view name) {
   if (name == "group") return ScaleRewards::group;
   if (name == "batch") return ScaleRewards::batch;
   if (name == "none") return ScaleRewards::none;
+  if (name == "whiten") return ScaleRewards::whiten;
   throw std::invalid_argument(
-      "[advantage] scale_rewards: expected group, batch or none, got " +
+      "[advantage] scale_rewards: expected group, batch, none or whiten, got " +
       std::string(name));
 }
 
@@ -101,31 +102,48 @@ Spread spread_of(std::span<const std::optional<double>> rewards) {
   return spread;
 }
 
-std::vector<std::vector<double>> advantages_of(
-    std::span<const GroupRewards> groups, ScaleRewards scale) {
+Advantages advantages_of(std::span<const GroupRewards> groups, ScaleRewards scale) {
   double batch_std = spread_of(flatten(groups)).std;
-  std::vector<std::vector<double>> advantages;
+  Advantages advantages;
   for (const auto& group : groups) {
-    double std = scale == ScaleRewards::group ? spread_of(group).std : batch_std;
-    double divisor = scale == ScaleRewards::none ? 1.0 : std + kStdFloor;
-    advantages.push_back(group_advantages(group, divisor));
+    double std = scale == ScaleRewards::batch ? batch_std : spread_of(group).std;
+    bool divides = scale == ScaleRewards::group || scale == ScaleRewards::batch;
+    advantages.push_back(group_advantages(group, divides ? std + kStdFloor : 1.0));
   }
   return advantages;
 }
 
-std::vector<std::vector<double>> advantages_of_scores(
-    std::span<const GroupScores> groups,
-    std::span<const GroupRewards> rewards,
-    std::span<const double> weights) {
+bool is_scored(const RewardRow& row) {
+  return std::any_of(
+      row.begin(), row.end(), [](const auto& r) { return r.has_value(); });
+}
+
+std::vector<GroupRewards> weighted_sums(
+    std::span<const GroupScores> groups, std::span<const double> weights) {
   std::vector<GroupRewards> sums;
-  for (size_t g = 0; g < groups.size(); ++g) {
-    sums.push_back(normalized_sum(groups[g], rewards[g], weights));
+  for (const auto& group : groups) {
+    auto& rewards = sums.emplace_back();
+    for (const auto& row : group) {
+      double sum = 0;
+      for (size_t k = 0; k < weights.size(); ++k)
+        sum += weights[k] * row[k].value_or(0);
+      rewards.push_back(is_scored(row) ? std::optional(sum) : std::nullopt);
+    }
   }
-  const double divisor = spread_of(flatten(sums)).std + kStdFloor;
-  std::vector<std::vector<double>> advantages;
-  for (const auto& group : sums) {
-    auto& row = advantages.emplace_back();
-    for (const auto& sum : group) row.push_back(sum.value_or(0.0) / divisor);
+  return sums;
+}
+
+Advantages normalize_then_sum(
+    std::span<const GroupScores> groups, std::span<const double> weights) {
+  std::vector<GroupRewards> sums;
+  for (const auto& group : groups) sums.push_back(normalised_sums(group, weights));
+  auto all = flatten(sums);
+  auto spread = spread_of(all);
+  Advantages advantages;
+  for (const auto& group : sums) {  // sums of a group are centred: equal ones are 0
+    advantages.push_back(
+        has_spread(group) ? centred(group, spread.mean, spread.std + kStdFloor)
+                          : std::vector<double>(group.size(), 0.0));
   }
   return advantages;
 }

@@ -1,18 +1,22 @@
-// Rewards to advantages: pure functions of numbers.
+// Rewards to advantages: pure functions of numbers, and the baseline that remembers.
 
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace pupil {
 
-/// By whose standard deviation the centred rewards are divided.
-enum class ScaleRewards { group, batch, none };
+/// By whose standard deviation the centred rewards are divided. whiten: besides, the
+/// advantages of the whole batch get mean 0 and variance 1 over its tokens.
+enum class ScaleRewards { group, batch, none, whiten };
 
-/// Of TRL's `scale_rewards`. Throws std::invalid_argument on another name.
+/// Of TRL's `scale_rewards`, and "whiten". Throws std::invalid_argument on another
+/// name.
 ScaleRewards scale_rewards_of(std::string_view name);
 
 /// TRL's `multi_objective_aggregation`: what comes first, the sum over reward functions
@@ -21,6 +25,15 @@ enum class Aggregation { sum_then_normalize, normalize_then_sum };
 
 /// Throws std::invalid_argument on another name.
 Aggregation aggregation_of(std::string_view name);
+
+/// What is subtracted from a reward: the group's mean, the mean of the others of the
+/// group (leave_one_out, arXiv:2402.14740), the group's mean weighted by the lengths
+/// (length_weighted, arXiv:2505.23585), the mean of the prompt's earlier rewards
+/// (running), nothing.
+enum class Baseline { group, leave_one_out, length_weighted, running, none };
+
+/// Throws std::invalid_argument on another name.
+Baseline baseline_of(std::string_view name);
 
 using GroupRewards = std::vector<std::optional<double>>;  // none: unscored
 
@@ -44,20 +57,55 @@ Spread spread_of(std::span<const std::optional<double>> rewards);
 std::vector<std::vector<double>> advantages_of(
     std::span<const GroupRewards> groups, ScaleRewards scale);
 
-/// The scores of one group, function by function: [functions][rollouts].
-using GroupScores = std::vector<GroupRewards>;
+/// Rewards of one completion by each reward function; none: unscored by it.
+using RewardRow = std::vector<std::optional<double>>;
+using GroupScores = std::vector<RewardRow>;  // of one group's completions
 
-/// Advantages of normalize_then_sum (GDPO, arXiv:2601.05242), as TRL computes them:
-///   z_ki = (s_ki - mean_k(group)) / (std_k(group) + 1e-4)
-///   R_i  = sum_k w_k z_ki
-///   A_i  = R_i / (std(R over the batch) + 1e-4)
-/// TRL also subtracts the batch's mean of R, which is 0 but for rounding: here a group
-/// without spread in any function gets exact zeros. `rewards` says which rollouts
-/// count: one without a reward is outside every mean and std, and its advantage is 0. A
-/// function of weight 0, and one that scored nobody in the group, adds nothing.
-std::vector<std::vector<double>> advantages_of_scores(
-    std::span<const GroupScores> groups,
-    std::span<const GroupRewards> rewards,
-    std::span<const double> weights);
+/// Whether any function scored it.
+bool is_scored(const RewardRow& row);
+
+/// The weighted sum of each completion's rewards over the functions that scored it;
+/// none where no function did. `weights`: one a function.
+std::vector<GroupRewards> weighted_sums(
+    std::span<const GroupScores> groups, std::span<const double> weights);
+
+/// GDPO (arXiv:2601.05242), as TRL's `normalize_then_sum`: each function's rewards are
+/// centred and divided by their group's std + 1e-4, summed by `weights`, and the sums
+/// centred and divided by the batch's std + 1e-4. What a function scored alone in its
+/// group adds nothing. Unscored completions: as above. A group without spread in any
+/// function gets exact zeros.
+std::vector<std::vector<double>> normalize_then_sum(
+    std::span<const GroupScores> groups, std::span<const double> weights);
+
+/// The mean of all rewards of each prompt so far. Part of a run's state.
+class RunningBaseline {
+ public:
+  /// The mean of `prompt`'s rewards of earlier rounds, none at its first; then takes in
+  /// `rewards`.
+  std::optional<double> exchange(
+      const std::string& prompt, std::span<const std::optional<double>> rewards);
+
+  struct Entry {
+    double mean = 0;
+    double count = 0;
+  };
+  std::map<std::string, Entry> entries;
+};
+
+/// One round's rewards and what else an estimator asks for.
+struct AdvantageInputs {
+  std::vector<GroupRewards> rewards;
+  std::vector<std::vector<double>> lengths;  // tokens of each completion
+  std::vector<std::string> prompts;          // one key a group
+};
+
+/// A_i = r_i - baseline, scaled. `running` is asked, and told, for Baseline::running
+/// only; where it knows nothing of a prompt its group's mean stands in. Unscored: 0.
+/// Baseline::group with any scale but whiten equals the function above.
+std::vector<std::vector<double>> advantages_of(
+    const AdvantageInputs& inputs,
+    Baseline baseline,
+    ScaleRewards scale,
+    RunningBaseline& running);
 
 }  // namespace pupil

@@ -1,9 +1,11 @@
-// The published methods, one row each: presets of TRL's loss settings. A method fills
-// in what the user left unset (train/loss_settings.h) and has no code of its own.
+// The published methods, one row each: presets of the loss and advantage settings. A
+// method fills in what the user left unset (train/loss_settings.h) and has no code of
+// its own. docs/methods.md is made from this table.
 
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace pupil {
@@ -15,18 +17,94 @@ struct Method {
   double beta;
   double epsilon;
   double epsilon_high;
+  double delta;  // 0: none
+  std::string_view baseline;
   std::string_view scale_rewards;
+  std::string_view kl_estimator;
+  bool kl_in_reward;
   std::string_view source;
+  std::string_view departure;  // of these settings from the paper; empty: none
 };
 
-/// Values as TRL's paper index gives them. beta 0 is TRL's default: GRPO's own paper
-/// has 0.04, later work found no need of it.
+/// Values as TRL's paper index or the paper gives them. beta 0 is TRL's default: GRPO's
+/// own paper has 0.04, later work found no need of it.
+// clang-format off
 inline constexpr std::array kMethods = {
-    Method{"grpo", "grpo", "token", 0, 0.2, 0.2, "group", "arXiv:2402.03300"},
-    Method{"dr_grpo", "dr_grpo", "token", 0, 0.2, 0.2, "none", "arXiv:2503.20783"},
-    Method{"dapo", "dapo", "token", 0, 0.2, 0.28, "group", "arXiv:2503.14476"},
-    Method{"gspo", "grpo", "sequence", 0, 3e-4, 4e-4, "group", "arXiv:2507.18071"},
+    Method{
+        "grpo", "grpo", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
+        "arXiv:2402.03300",
+        "beta 0 instead of 0.04"},
+    Method{
+        "dr_grpo", "dr_grpo", "token", 0, 0.2, 0.2, 0, "group", "none", "k3", false,
+        "arXiv:2503.20783", ""},
+    Method{
+        "dapo", "dapo", "token", 0, 0.2, 0.28, 0, "group", "group", "k3", false,
+        "arXiv:2503.14476",
+        "groups without spread are left out, not drawn again; no overlong penalty"},
+    Method{
+        "gspo", "grpo", "sequence", 0, 3e-4, 4e-4, 0, "group", "group", "k3", false,
+        "arXiv:2507.18071", ""},
+    Method{
+        "luspo", "luspo", "sequence", 0, 2e-3, 2.5e-3, 0, "group", "group", "k3", false,
+        "arXiv:2602.05261", ""},
+    Method{
+        "cispo", "cispo", "token", 0, 0.2, 5.0, 0, "group", "group", "k3", false,
+        "arXiv:2506.13585",
+        "epsilon_high is the whole cap of the ratio; 5 is of arXiv:2510.13786"},
+    Method{
+        "sapo", "sapo", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
+        "arXiv:2511.20347", ""},
+    Method{
+        "vespo", "vespo", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
+        "arXiv:2602.10693", ""},
+    Method{
+        "dual_clip", "grpo", "token", 0, 0.2, 0.2, 3.0, "group", "group", "k3", false,
+        "arXiv:1912.09729",
+        "the group's advantages instead of a critic's; delta caps the ratio for every "
+        "advantage, which changes only the negative ones"},
+    Method{
+        "gmpo", "gmpo", "token", 0, 0.4, 0.4, 0, "group", "group", "k3", false,
+        "arXiv:2507.20673", ""},
+    Method{
+        "clip_cov", "clip_cov", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
+        "arXiv:2505.22617",
+        "tokens that are clipped already may be chosen too"},
+    Method{
+        "kl_cov", "kl_cov", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
+        "arXiv:2505.22617",
+        "the penalty is |log ratio|, as in the authors' code"},
+    Method{
+        "rloo", "luspo", "token", 0.05, 0.2, 0.2, 0, "leave_one_out", "none", "k1",
+        true, "arXiv:2402.14740",
+        "off the policy the ratio is clipped token by token, not over the sequence"},
+    Method{
+        "opo", "luspo", "token", 0, 0.2, 0.2, 0, "length_weighted", "none", "k3", false,
+        "arXiv:2505.23585",
+        "clipped where samples are used again"},
+    Method{
+        "reinforce_pp", "dapo", "token", 0.01, 0.2, 0.2, 0, "none", "whiten", "k1",
+        true, "arXiv:2501.03262",
+        "the KL penalty of a completion is summed and put on all its tokens"},
+    Method{
+        "reinforce_pp_baseline", "dapo", "token", 0.01, 0.2, 0.2, 0, "group", "whiten",
+        "k2", false,
+        "arXiv:2501.03262", ""},
+    Method{
+        "reinforce", "reinforce", "token", 0, 0.2, 0.2, 0, "running", "none", "k3",
+        false, "doi:10.1007/BF00992696",
+        "the baseline is the mean of the prompt's earlier rewards"},
+    Method{
+        "plain", "reinforce", "token", 0.05, 0.2, 0.2, 0, "running", "whiten", "k3",
+        false, "Pupil's Python predecessor",
+        "-(log p A).mean() + beta KL over the tokens of the step; the KL is estimated "
+        "from the sampled tokens instead of summed over the vocabulary"},
 };
+// clang-format on
+
+/// "grpo|dr_grpo|...", for config choices.
+inline constexpr std::string_view kMethodNames =
+    "grpo|dr_grpo|dapo|gspo|luspo|cispo|sapo|vespo|dual_clip|gmpo|clip_cov|kl_cov|rloo|"
+    "opo|reinforce_pp|reinforce_pp_baseline|reinforce|plain";
 
 /// Null if there is no such method.
 constexpr const Method* find_method(std::string_view name) {
@@ -35,5 +113,8 @@ constexpr const Method* find_method(std::string_view name) {
   }
   return nullptr;
 }
+
+/// The reference of all methods, docs/methods.md.
+std::string methods_markdown();
 
 }  // namespace pupil

@@ -8,6 +8,7 @@
 namespace pupil {
 
 // Each line here has one in main.cpp.
+void add_advantages(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_doctor(CLI::App& app);
@@ -15,6 +16,7 @@ void add_init(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logprobs(CLI::App& app);
+void add_loss(CLI::App& app);
 void add_score(CLI::App& app);
 void add_tokenize(CLI::App& app);
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "algo/methods.h"
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/quote.h"
@@ -17,6 +18,7 @@ namespace {
 struct InitOptions {
   std::string path = "config.yaml";
   bool markdown = false;
+  bool methods = false;
 };
 
 void write_config(const std::string& path) {
@@ -31,6 +33,10 @@ void write_config(const std::string& path) {
 void run_init(const InitOptions& options) {
   if (options.markdown) {
     std::fputs(config_markdown().c_str(), stdout);
+    return;
+  }
+  if (options.methods) {
+    std::fputs(methods_markdown().c_str(), stdout);
     return;
   }
   if (options.path == "-") {
@@ -55,6 +61,8 @@ void add_init(CLI::App& app) {
       ->capture_default_str();
   command->add_flag(
       "--markdown", options->markdown, "print the reference of every key instead");
+  command->add_flag(
+      "--methods", options->methods, "print the reference of training methods instead");
   command->callback([options] { run_init(*options); });
 }
 

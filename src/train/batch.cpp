@@ -21,15 +21,18 @@ bool is_masked(const Rollout& rollout, const BatchConfig& config) {
 }
 
 bool teaches(const RolloutGroup& group) {
-  return std::any_of(group.rollouts.begin(), group.rollouts.end(), [](const auto& r) {
-    return r.reward && r.advantage != 0;
-  });
+  GroupRewards rewards;
+  for (const auto& rollout : group.rollouts) {
+    if (rollout.reward && rollout.advantage != 0) return true;
+    rewards.push_back(rollout.reward);
+  }
+  return has_spread(rewards);
 }
 
 // The rollouts to learn from.
 Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
   Rows rows;
-  if (!teaches(group)) return rows;
+  if (!config.all_groups && !teaches(group)) return rows;
   for (size_t i = 0; i < group.rollouts.size(); ++i) {
     const auto& rollout = group.rollouts[i];
     bool empty = rollout.completion.tokens.empty();
@@ -97,6 +100,7 @@ Microbatch to_arrays(Table table, const Prompt& prompt, int rows, int width) {
       floats(table.sampler, shape),
       mx::astype(mx::array(table.likelihood.data(), {rows, 1}, mx::uint8), mx::bool_),
       floats(table.advantages, {rows}),
+      std::nullopt,
       std::nullopt,
       std::nullopt,
       0,

@@ -26,21 +26,23 @@ struct Microbatch {
   mx::array advantages;        // [N] float32
   // Filled in by the learner when it first sees the batch, where later steps need them.
   std::optional<mx::array> old_logprobs, ref_logprobs;  // [N, T]
-  size_t group;              // which group of the step the rows come from,
-  std::vector<size_t> rows;  // and which of its rollouts, [N]
+  std::optional<mx::array> selected;  // [N, T] of *_cov, see train/token_plan.h
+  size_t group;                       // which group of the step the rows come from,
+  std::vector<size_t> rows;           // and which of its rollouts, [N]
 };
 
 struct BatchConfig {
   int max_tokens = 4096;  // P + M stays within it, but for a single completion
   int max_completion_length = 256;
   bool mask_truncated_completions = false;
+  bool all_groups = false;  // those that teach nothing, too
 };
 
 /// Counts every scored rollout: sequences, and tokens of the loss.
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);
 
 /// The microbatches of a step. Only what teaches is in them: unscored rollouts, groups
-/// without spread in their rewards and, if configured, truncated completions are left
+/// without spread or advantage and, if configured, truncated completions are left
 /// out, so the arrays equal those of the same groups without them.
 std::vector<Microbatch> pack(
     std::span<const RolloutGroup> groups, const BatchConfig& config);

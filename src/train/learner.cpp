@@ -5,6 +5,7 @@
 
 #include "models/attend.h"
 #include "models/lora.h"
+#include "ops/token_entropy.h"
 #include "ops/token_logprobs.h"
 
 namespace pupil {
@@ -38,13 +39,21 @@ std::vector<float> row_differences(const Microbatch& batch, const mx::array& log
 }  // namespace
 
 CompletionLogprobs completion_logprobs(
-    const Decoder& model, const Microbatch& batch, float temperature) {
+    const Decoder& model,
+    const Microbatch& batch,
+    float temperature,
+    bool entropy_gradient) {
   // Tokens of the loss only, never padding.
   auto hidden = completion_hidden(
       model, batch.prompt, batch.completions, batch.lengths);  // [M, D]
   auto targets = mx::take(mx::reshape(batch.completions, {-1}), batch.positions, 0);
   auto head = [&](const mx::array& h) { return model.head(h); };
   auto [logprobs, entropy] = token_logprobs(hidden, targets, head, temperature);
+  if (entropy_gradient) {
+    // Asked again in the backward pass, when the caller's model may be gone: a copy.
+    auto kept_head = [model](const mx::array& h) { return model.head(h); };
+    entropy = token_entropy(hidden, kept_head, temperature);
+  }
   return {spread(logprobs, batch.slots), spread(entropy, batch.slots)};
 }
 
@@ -59,27 +68,41 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
   }
 }
 
-// {loss, logprobs, entropy, ratio, kl}; only the first is differentiated.
+// {loss, logprobs, entropy, ratio, kl, phi}; only the first is differentiated.
 std::vector<mx::array> Learner::loss_and_parts(
     const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
-  auto [logprobs, entropy] = completion_logprobs(model, batch, config_.temperature);
+  auto [logprobs, entropy] = completion_logprobs(
+      model, batch, config_.temperature, config_.loss.entropy_coef != 0);
   PolicyLossInputs in{
       logprobs,
       old_logprobs_of(batch, logprobs),
       batch.ref_logprobs,
       batch.advantages,
-      batch.mask};
+      batch.mask,
+      entropy};
+  in.selected = batch.selected.value_or(mx::zeros_like(batch.mask));
   auto loss = policy_loss(in, config_.loss, totals);
   auto kl = loss.kl ? *loss.kl : mx::zeros_like(batch.mask);
-  return {loss.loss, logprobs, entropy, loss.ratio, kl};
+  auto phi = loss.phi ? *loss.phi : mx::zeros({batch.mask.shape(0), 1});
+  return {loss.loss, logprobs, entropy, loss.ratio, kl, phi};
 }
 
 void Learner::fill_reference(Microbatch& batch) const {
   if (config_.loss.beta == 0 || batch.ref_logprobs) return;
+  batch.ref_logprobs = reference_logprobs(batch);
+}
+
+CompletionLogprobs Learner::logprobs(const Microbatch& batch) const {
+  auto result = completion_logprobs(model_, batch, config_.temperature);
+  mx::eval(result.logprobs, result.entropy);
+  return result;
+}
+
+mx::array Learner::reference_logprobs(const Microbatch& batch) const {
   auto reference = without_lora(model_);
-  batch.ref_logprobs =
-      completion_logprobs(reference, batch, config_.temperature).logprobs;
-  batch.ref_logprobs->eval();
+  auto logprobs = completion_logprobs(reference, batch, config_.temperature).logprobs;
+  logprobs.eval();
+  return logprobs;
 }
 
 MicrobatchResult Learner::forward_backward(
@@ -106,7 +129,7 @@ MicrobatchResult Learner::forward_backward(
   grads_ = std::move(grads);
   PolicyLossInputs in{
       parts[1], parts[1], batch.ref_logprobs, batch.advantages, batch.mask};
-  PolicyLoss loss{parts[0], parts[3], parts[4]};
+  PolicyLoss loss{parts[0], parts[3], parts[4], parts[5]};
   result.metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
   result.logp_differences = row_differences(batch, parts[1]);
   if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];

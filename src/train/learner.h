@@ -38,8 +38,13 @@ struct CompletionLogprobs {
   mx::array logprobs;
   mx::array entropy;
 };
+/// Gradient through the entropy only with `entropy_gradient`, which costs a second pass
+/// of the head.
 CompletionLogprobs completion_logprobs(
-    const Decoder& model, const Microbatch& batch, float temperature);
+    const Decoder& model,
+    const Microbatch& batch,
+    float temperature,
+    bool entropy_gradient = false);
 
 /// Owns what training changes: the adapter's arrays, their accumulated gradient and the
 /// AdamW moments. One thread. The model must outlive it.
@@ -58,6 +63,15 @@ class Learner {
   /// Clips, applies AdamW, clears the gradient and writes the arrays back into the
   /// model. Returns the gradient's norm before clipping. Throws NotFinite.
   float optim_step(double learning_rate);
+
+  /// Weights of the loss that move from step to step.
+  void set_beta(double beta) { config_.loss.beta = beta; }
+  void set_entropy_coef(double coef) { config_.loss.entropy_coef = coef; }
+  const PolicyLossConfig& loss() const { return config_.loss; }
+
+  /// Of the policy as it is, and of the reference (adapter off). No gradient.
+  CompletionLogprobs logprobs(const Microbatch& batch) const;
+  mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]
 
   /// The gradient accumulated so far, in the order of `params`, and its norm.
   const std::vector<mx::array>& gradient() const { return grads_; }

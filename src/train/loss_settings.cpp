@@ -22,20 +22,56 @@ TrainConfig resolve_method(TrainConfig config) {
   fill(config.beta, method->beta);
   fill(config.epsilon, method->epsilon);
   fill(config.epsilon_high, method->epsilon_high);
+  fill(config.baseline, std::string(method->baseline));
   fill(config.scale_rewards, std::string(method->scale_rewards));
+  fill(config.kl_estimator, std::string(method->kl_estimator));
+  fill(config.kl_in_reward, method->kl_in_reward);
+  if (method->delta > 0) fill(config.delta, method->delta);
   return config;
 }
 
 PolicyLossConfig policy_loss_config(const TrainConfig& resolved) {
+  const auto& type = loss_type_of(resolved.loss_type.value());
   PolicyLossConfig loss;
   loss.ratio = ratio_of(resolved.importance_sampling_level.value());
-  loss.aggregate = aggregate_of(resolved.loss_type.value());
-  loss.epsilon = static_cast<float>(resolved.epsilon.value());
-  loss.epsilon_high = static_cast<float>(resolved.epsilon_high.value());
-  if (resolved.delta) loss.delta = static_cast<float>(*resolved.delta);
-  loss.beta = static_cast<float>(resolved.beta.value());
+  loss.surrogate = type.surrogate;
+  loss.aggregate = type.aggregate;
+  loss.epsilon = resolved.epsilon.value();
+  loss.epsilon_high = resolved.epsilon_high.value();
+  loss.delta = resolved.delta;
+  loss.beta = resolved.kl_in_reward.value() ? 0.0 : resolved.beta.value();
   loss.use_bias_correction_kl = resolved.use_bias_correction_kl;
+  loss.kl_estimator = kl_estimator_of(resolved.kl_estimator.value());
+  loss.top_entropy_quantile = resolved.top_entropy_quantile;
+  loss.off_policy_mask_threshold = resolved.off_policy_mask_threshold;
+  loss.entropy_coef = entropy_control(resolved).applied();
+  loss.sapo_temperature_pos = resolved.sapo_temperature_pos;
+  loss.sapo_temperature_neg = resolved.sapo_temperature_neg;
+  loss.vespo_k_pos = resolved.vespo_k_pos;
+  loss.vespo_lambda_pos = resolved.vespo_lambda_pos;
+  loss.vespo_k_neg = resolved.vespo_k_neg;
+  loss.vespo_lambda_neg = resolved.vespo_lambda_neg;
+  loss.kl_cov_coef = resolved.kl_cov_coef;
   return loss;
+}
+
+EntropyControl entropy_control(const TrainConfig& c) {
+  EntropyControl control;
+  control.coef = c.entropy_coef;
+  control.adaptive = c.use_adaptive_entropy;
+  control.coef_min = c.entropy_coef_min;
+  control.coef_max = c.entropy_coef_max;
+  control.delta = c.entropy_coef_delta;
+  control.target = c.entropy_target;
+  return control;
+}
+
+CovarianceChoice covariance_choice(const TrainConfig& c) {
+  return {c.cov_share, c.clip_cov_low, c.clip_cov_high};
+}
+
+Baseline baseline(const TrainConfig& resolved) {
+  return baseline_of(resolved.baseline.value());
 }
 
 ScaleRewards scale_rewards(const TrainConfig& resolved) {

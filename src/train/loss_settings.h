@@ -4,7 +4,9 @@
 #pragma once
 
 #include "algo/advantage.h"
+#include "algo/entropy.h"
 #include "algo/policy_loss.h"
+#include "algo/token_choice.h"
 #include "train/train_config.h"
 
 namespace pupil {
@@ -15,7 +17,11 @@ namespace pupil {
 TrainConfig resolve_method(TrainConfig config);
 
 /// Of a resolved config.
+/// With `kl_in_reward` the loss has no KL term.
 PolicyLossConfig policy_loss_config(const TrainConfig& resolved);
+EntropyControl entropy_control(const TrainConfig& resolved);
+CovarianceChoice covariance_choice(const TrainConfig& resolved);
+Baseline baseline(const TrainConfig& resolved);
 ScaleRewards scale_rewards(const TrainConfig& resolved);
 
 }  // namespace pupil

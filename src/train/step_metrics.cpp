@@ -99,12 +99,14 @@ void add_policy(Json& row, const StepRecord& record) {
   const auto& p = record.policy;
   bool any = p.num_tokens > 0;  // nothing trained: nothing measured
   row["entropy"] = number(any ? p.per_token(p.entropy) : NAN);
-  if (record.with_kl) row["kl"] = number(any ? p.per_token(p.kl) : NAN);
-  row["clip_ratio/low_mean"] = p.per_token(p.clipped_low);
-  row["clip_ratio/low_min"] = std::isfinite(p.low_min) ? p.low_min : 0.0;
-  row["clip_ratio/high_mean"] = p.per_token(p.clipped_high);
-  row["clip_ratio/high_max"] = p.high_max;
-  row["clip_ratio/region_mean"] = p.per_token(p.clipped_low + p.clipped_high);
+  if (record.with_kl) {
+    row["kl"] = number(record.reward_kl.value_or(any ? p.per_token(p.kl) : NAN));
+  }
+  if (record.kl_coef) row["kl_coef"] = *record.kl_coef;
+  if (record.entropy_coef) row["entropy_coef"] = *record.entropy_coef;
+  for (const auto& [name, value] : clip_metrics(p, record.loss_config)) {
+    row[name] = std::isfinite(value) ? value : 0.0;
+  }
   row["sampling/sampling_logp_difference/mean"] = number(p.mean_logp_difference());
   row["sampling/sampling_logp_difference/max"] = number(p.logp_difference_max);
 }
@@ -201,8 +203,11 @@ std::string step_line(const StepRecord& record, int max_steps, double eta_s) {
                      field("+-", "reward_std", 3).substr(1);
   if (record.with_kl) line += field("kl", "kl", 4);
   line += field("entropy", "entropy", 2) + field("loss", "loss", 4) +
-          field("grad", "grad_norm", 3) + field("clip", "clip_ratio/region_mean", 3) +
-          field("length", "completions/mean_length", 0) +
+          field("grad", "grad_norm", 3);
+  if (row.contains("clip_ratio/region_mean")) {
+    line += field("clip", "clip_ratio/region_mean", 3);
+  }
+  line += field("length", "completions/mean_length", 0) +
           field("sample", "time/generate", 1) + " s" +
           field("at", "speed/generate", 0).substr(1) + " tok/s" +
           field("score", "time/score", 1) + " s" + field("train", "time/update", 1) +

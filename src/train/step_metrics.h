@@ -28,6 +28,10 @@ struct StepRecord {
   double learning_rate = 0;
   bool skipped = false;  // nothing to learn from: no update
   bool with_kl = false;
+  std::optional<double> reward_kl;     // nats a token, where the KL is in the reward
+  std::optional<double> kl_coef;       // beta, where it moves
+  std::optional<double> entropy_coef;  // where there is an entropy bonus
+  PolicyLossConfig loss_config;        // says which of the policy's metrics there are
   PolicyMetrics policy;
   std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
   int64_t num_tokens = 0;  // prompts and completions since the run began

@@ -3,6 +3,8 @@
 #include <optional>
 #include <string>
 
+#include "algo/loss_types.h"
+#include "algo/methods.h"
 #include "base/fields.h"
 
 namespace pupil {
@@ -26,6 +28,24 @@ struct TrainConfig {
   std::optional<double> epsilon_high;
   std::optional<double> delta;
   bool use_bias_correction_kl = true;
+  std::optional<std::string> kl_estimator;
+  std::optional<bool> kl_in_reward;
+  double kl_target = 0;
+  double kl_horizon = 10000;
+  std::optional<double> off_policy_mask_threshold;
+  double top_entropy_quantile = 1.0;
+  double entropy_coef = 0;
+  bool use_adaptive_entropy = false;
+  double entropy_coef_min = 0, entropy_coef_max = 1;
+  double entropy_coef_delta = 0.005;
+  double entropy_target = 0.2;
+  double sapo_temperature_pos = 1.0, sapo_temperature_neg = 1.05;
+  double vespo_k_pos = 2, vespo_lambda_pos = 3;
+  double vespo_k_neg = 3, vespo_lambda_neg = 2;
+  double cov_share = 0.0002;
+  double clip_cov_low = 1, clip_cov_high = 5;
+  double kl_cov_coef = 1;
+  std::optional<std::string> baseline;
   std::optional<std::string> scale_rewards;
   int num_iterations = 1;
   bool mask_truncated_completions = false;
@@ -40,6 +60,9 @@ struct TrainConfig {
   static void visit(Self& self, F&& f) {
     visit_steps(self, f);
     visit_loss(self, f);
+    visit_kl(self, f);
+    visit_entropy(self, f);
+    visit_surrogates(self, f);
     visit_checks(self, f);
   }
 
@@ -49,7 +72,7 @@ struct TrainConfig {
     f("method",
       self.method,
       "preset of the loss settings below",
-      Choices{"grpo|dr_grpo|dapo|gspo"});
+      Choices{kMethodNames});
     f("max_steps", self.max_steps, "optimizer steps", kNotNegative);
     f("prompts_per_step",
       self.prompts_per_step,
@@ -73,8 +96,8 @@ struct TrainConfig {
   static void visit_loss(Self& self, F&& f) {
     f("loss_type",
       self.loss_type,
-      "how token losses average",
-      Choices{"grpo|dr_grpo|dapo|bnpo"});
+      "objective of a token and how tokens average",
+      Choices{kLossTypeNames});
     f("importance_sampling_level",
       self.importance_sampling_level,
       "over what the policy ratio is taken",
@@ -92,17 +115,78 @@ struct TrainConfig {
       self.delta,
       "cap of the unclipped ratio, above 1 + epsilon_high; default: none",
       kPositive);
-    f("use_bias_correction_kl",
-      self.use_bias_correction_kl,
-      "multiply the KL estimate by the policy ratio");
+    f("off_policy_mask_threshold",
+      self.off_policy_mask_threshold,
+      "leave out completions with A < 0 whose log p fell by more, in nats a token");
+    f("baseline",
+      self.baseline,
+      "what is subtracted from a reward",
+      Choices{"group|leave_one_out|length_weighted|running|none"});
     f("scale_rewards",
       self.scale_rewards,
-      "divide advantages by the standard deviation of",
-      Choices{"group|batch|none"});
+      "divide advantages by the standard deviation of; whiten: of the step's tokens, "
+      "and centre them",
+      Choices{"group|batch|none|whiten"});
     f("num_iterations",
       self.num_iterations,
       "optimizer steps on one set of samples",
       kAtLeastOne);
+  }
+
+  template <class Self, class F>
+  static void visit_kl(Self& self, F&& f) {
+    f("use_bias_correction_kl",
+      self.use_bias_correction_kl,
+      "multiply the KL estimate by the policy ratio");
+    f("kl_estimator",
+      self.kl_estimator,
+      "how the KL to the reference is estimated",
+      Choices{"k1|k2|k3"});
+    f("kl_in_reward",
+      self.kl_in_reward,
+      "subtract the KL from the rewards instead of adding it to the loss");
+    f("kl_target",
+      self.kl_target,
+      "move beta toward this KL, in nats a token; 0: beta stays",
+      kNotNegative);
+    f("kl_horizon",
+      self.kl_horizon,
+      "completions over which beta moves by a fifth at most",
+      kAtLeastOne);
+  }
+
+  template <class Self, class F>
+  static void visit_entropy(Self& self, F&& f) {
+    f("top_entropy_quantile",
+      self.top_entropy_quantile,
+      "learn from this share of tokens only, those of the highest entropy",
+      kUnit);
+    f("entropy_coef", self.entropy_coef, "weight of the entropy bonus", kNotNegative);
+    f("use_adaptive_entropy",
+      self.use_adaptive_entropy,
+      "move entropy_coef toward entropy_target");
+    f("entropy_coef_min", self.entropy_coef_min, "its lower bound", kNotNegative);
+    f("entropy_coef_max", self.entropy_coef_max, "its upper bound", kNotNegative);
+    f("entropy_coef_delta", self.entropy_coef_delta, "its move a step", kNotNegative);
+    f("entropy_target",
+      self.entropy_target,
+      "entropy below which the bonus works, in nats a token",
+      kNotNegative);
+  }
+
+  // What single loss types have.
+  template <class Self, class F>
+  static void visit_surrogates(Self& self, F&& f) {
+    f("sapo_temperature_pos", self.sapo_temperature_pos, "sapo, A > 0", kPositive);
+    f("sapo_temperature_neg", self.sapo_temperature_neg, "sapo, A <= 0", kPositive);
+    f("vespo_k_pos", self.vespo_k_pos, "vespo: power of the ratio, A >= 0");
+    f("vespo_lambda_pos", self.vespo_lambda_pos, "vespo: decay, A >= 0", kNotNegative);
+    f("vespo_k_neg", self.vespo_k_neg, "vespo: power of the ratio, A < 0");
+    f("vespo_lambda_neg", self.vespo_lambda_neg, "vespo: decay, A < 0", kNotNegative);
+    f("cov_share", self.cov_share, "clip_cov, kl_cov: share of tokens chosen", kUnit);
+    f("clip_cov_low", self.clip_cov_low, "clip_cov: least covariance chosen");
+    f("clip_cov_high", self.clip_cov_high, "clip_cov: largest covariance chosen");
+    f("kl_cov_coef", self.kl_cov_coef, "kl_cov: weight of the penalty", kNotNegative);
   }
 
   template <class Self, class F>

@@ -6,50 +6,56 @@
 #include "base/progress.h"
 #include "base/stopwatch.h"
 #include "train/loss_settings.h"
+#include "train/reward_kl.h"
 #include "train/schedule.h"
+#include "train/token_plan.h"
 
 namespace pupil {
 
 namespace {
 
-std::vector<GroupRewards> rewards_of(std::span<const RolloutGroup> groups) {
-  std::vector<GroupRewards> rewards;
+AdvantageInputs advantage_inputs(std::span<const RolloutGroup> groups) {
+  AdvantageInputs inputs;
   for (const auto& group : groups) {
-    auto& row = rewards.emplace_back();
-    for (const auto& rollout : group.rollouts) row.push_back(rollout.reward);
+    auto& rewards = inputs.rewards.emplace_back();
+    auto& lengths = inputs.lengths.emplace_back();
+    for (const auto& rollout : group.rollouts) {
+      rewards.push_back(rollout.reward);
+      lengths.push_back(static_cast<double>(rollout.completion.tokens.size()));
+    }
+    inputs.prompts.push_back(group.task.id);
   }
-  return rewards;
+  return inputs;
 }
 
-std::vector<GroupScores> scores_of(
-    std::span<const RolloutGroup> groups, size_t num_functions) {
+// The scores of each rollout; of one without a reward, none.
+std::vector<GroupScores> scores_of(std::span<const RolloutGroup> groups) {
   std::vector<GroupScores> scores;
   for (const auto& group : groups) {
-    auto& table = scores.emplace_back(num_functions);
+    auto& rows = scores.emplace_back();
     for (const auto& rollout : group.rollouts) {
-      for (size_t k = 0; k < num_functions; ++k) {
-        table[k].push_back(rollout.scores.at(k).value);
-      }
+      auto& row = rows.emplace_back(rollout.scores.size());
+      if (!rollout.reward) continue;
+      for (size_t k = 0; k < row.size(); ++k) row[k] = rollout.scores[k].value;
     }
   }
   return scores;
 }
 
-void set_advantages(
-    std::vector<RolloutGroup>& groups,
-    ScaleRewards scale,
-    Aggregation aggregation,
-    std::span<const double> weights) {
-  const auto rewards = rewards_of(groups);
-  const auto advantages =
-      aggregation == Aggregation::sum_then_normalize
-          ? advantages_of(rewards, scale)
-          : advantages_of_scores(scores_of(groups, weights.size()), rewards, weights);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    for (size_t i = 0; i < advantages[g].size(); ++i) {
-      groups[g].rollouts[i].advantage = advantages[g][i];
-    }
+nlohmann::json to_json(const RunningBaseline& running) {
+  auto json = nlohmann::json::object();
+  for (const auto& [prompt, entry] : running.entries) {
+    json[prompt] = {entry.mean, entry.count};
   }
+  return json;
+}
+
+RunningBaseline running_of(const nlohmann::json& json) {
+  RunningBaseline running;
+  for (const auto& [prompt, entry] : json.items()) {
+    running.entries[prompt] = {entry.at(0).get<double>(), entry.at(1).get<double>()};
+  }
+  return running;
 }
 
 int64_t tokens_of(std::span<const RolloutGroup> groups) {
@@ -82,7 +88,8 @@ Trainer::Trainer(
       run_(run),
       config_(config),
       hooks_(std::move(hooks)),
-      scale_(scale_rewards(config.train)) {}
+      beta_(config.train.beta.value()),
+      entropy_(entropy_control(config.train)) {}
 
 void Trainer::resume() {
   auto state = run_.load(learner_);
@@ -96,6 +103,11 @@ void Trainer::resume() {
   num_tokens_ = state->trainer.at("num_tokens").get<int64_t>();
   seconds_ = state->trainer.at("seconds").get<double>();
   evaluated_step_ = state->trainer.value("evaluated_step", step_);
+  beta_ = state->trainer.value("beta", beta_);
+  entropy_.coef = state->trainer.value("entropy_coef", entropy_.coef);
+  auto last = state->trainer.value("last_entropy", nlohmann::json());
+  if (last.is_number()) entropy_.last_entropy = last.get<double>();
+  running_ = running_of(state->trainer.value("baselines", nlohmann::json::object()));
   run_.print("resumed at step " + std::to_string(step_));
 }
 
@@ -128,13 +140,15 @@ void Trainer::train() {
   while (step_ < train.max_steps) {
     evaluate_if_due();  // the one that a resumed run was stopped in
     auto record = sample_round();
-    set_advantages(record.groups, scale_, config_.aggregation, stages_.reward_weights);
+    auto running = running_;  // a round that fails leaves none of it
+    set_advantages(record, running);
     auto batches = pack(record.groups, config_.batch);
     for (int i = 0; i < train.num_iterations && step_ < train.max_steps; ++i) {
       update(record, batches, i == 0);
       report(record, i == 0);
       record.seconds = {};
     }
+    running_ = std::move(running);
     save_if_due();
     stop_if_asked();
   }
@@ -144,6 +158,7 @@ StepRecord Trainer::sample_round() {
   StepRecord record;
   record.reward_names = stages_.reward_names;
   record.with_kl = config_.train.beta.value() != 0;
+  record.loss_config = policy_loss_config(config_.train);
   Stopwatch watch;
   record.groups = stages_.draw(step_ / config_.train.num_iterations);
   SamplingPlan plan{config_.num_generations, config_.batch.max_completion_length};
@@ -156,6 +171,49 @@ StepRecord Trainer::sample_round() {
   record.logp_differences = unknown(record.groups);
   num_tokens_ += tokens_of(record.groups);
   return record;
+}
+
+void Trainer::set_advantages(StepRecord& record, RunningBaseline& running) {
+  auto inputs = advantage_inputs(record.groups);
+  if (record.with_kl && config_.train.kl_in_reward.value()) {
+    Stopwatch watch;
+    auto kl = reward_kl(learner_, record.groups, config_.batch);
+    record.reward_kl = kl.per_token;
+    for (size_t g = 0; g < inputs.rewards.size(); ++g) {
+      for (size_t i = 0; i < inputs.rewards[g].size(); ++i) {
+        auto& reward = inputs.rewards[g][i];
+        if (reward) *reward -= beta_ * kl.sums[g][i];
+      }
+    }
+    record.seconds.update += watch.lap();
+  }
+  auto advantages =
+      config_.aggregation == Aggregation::normalize_then_sum
+          ? normalize_then_sum(scores_of(record.groups), stages_.reward_weights)
+          : advantages_of(
+                inputs, baseline(config_.train), scale_rewards(config_.train), running);
+  for (size_t g = 0; g < advantages.size(); ++g) {
+    for (size_t i = 0; i < advantages[g].size(); ++i) {
+      record.groups[g].rollouts[i].advantage = advantages[g][i];
+    }
+  }
+}
+
+// Moves the weights of the KL and of the entropy bonus by what the step measured.
+void Trainer::adapt(StepRecord& record) {
+  const auto& train = config_.train;
+  if (record.with_kl && train.kl_target > 0) {
+    double kl = record.reward_kl.value_or(record.policy.per_token(record.policy.kl));
+    double rollouts = static_cast<double>(record.groups.size()) *
+                      config_.num_generations / train.num_iterations;
+    beta_ = AdaptiveKl{train.kl_target, train.kl_horizon}.next(beta_, kl, rollouts);
+    record.kl_coef = beta_;
+  }
+  if (entropy_.enabled()) {
+    const auto& policy = record.policy;
+    entropy_.update(planned_entropy_.value_or(policy.per_token(policy.entropy)));
+    record.entropy_coef = entropy_.coef;
+  }
 }
 
 void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool first) {
@@ -171,11 +229,14 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
   record.policy = {};
   try {
     forward_backward(record, batches, first);
-    if (!record.skipped) record.grad_norm = learner_.optim_step(record.learning_rate);
+    if (!record.skipped) {
+      record.grad_norm = learner_.optim_step(record.learning_rate);
+      adapt(record);
+    }
   } catch (const NotFinite& error) {
     fail(error.what());
   }
-  record.seconds.update = watch.lap();
+  record.seconds.update += watch.lap();
   record.num_tokens = num_tokens_;
   record.step = ++step_;
   ++steps_here_;
@@ -189,6 +250,15 @@ void Trainer::forward_backward(
   size_t rows = 0;
   if (batches.empty()) return;
   for (const auto& batch : batches) rows += batch.rows.size();
+  if (!config_.train.kl_in_reward.value()) learner_.set_beta(beta_);
+  learner_.set_entropy_coef(entropy_.applied());
+  planned_entropy_.reset();
+  if (needs_token_plan(learner_.loss())) {
+    auto choice = covariance_choice(config_.train);
+    auto plan = plan_tokens(learner_, batches, totals, choice, step_);
+    totals = plan.totals;
+    planned_entropy_ = plan.entropy;
+  }
   Progress progress("training", "completions", static_cast<int64_t>(rows));
   for (auto& batch : batches) {
     auto result = learner_.forward_backward(batch, totals);
@@ -253,7 +323,11 @@ void Trainer::save() {
   nlohmann::json state = {
       {"num_tokens", num_tokens_},
       {"seconds", seconds_},
-      {"evaluated_step", evaluated_step_}};
+      {"evaluated_step", evaluated_step_},
+      {"beta", beta_},
+      {"entropy_coef", entropy_.coef},
+      {"last_entropy", entropy_.last_entropy},  // infinity, before the first, is null
+      {"baselines", to_json(running_)}};
   run_.save(learner_, step_, state, config_.train.save_total_limit);
 }
 

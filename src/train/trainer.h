@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "algo/advantage.h"
+#include "algo/entropy.h"
 #include "train/learner.h"
 #include "train/run_dir.h"
 #include "train/stages.h"
@@ -59,6 +60,8 @@ class Trainer {
   void train();
   void keep();
   StepRecord sample_round();
+  void set_advantages(StepRecord& record, RunningBaseline& running);
+  void adapt(StepRecord& record);
   void update(StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void forward_backward(
       StepRecord& record, std::vector<Microbatch>& batches, bool first);
@@ -75,8 +78,11 @@ class Trainer {
   RunDir& run_;
   TrainerConfig config_;
   TrainerHooks hooks_;
-  ScaleRewards scale_;
-  int step_ = 0;        // optimizer steps done
+  double beta_;  // moves where train.kl_target is set
+  EntropyControl entropy_;
+  std::optional<double> planned_entropy_;  // of the tokens that the bonus acts on
+  RunningBaseline running_;                // as of the rounds that are done
+  int step_ = 0;                           // optimizer steps done
   int saved_step_ = 0;  // the newest checkpoint's, or of the try that failed
   int evaluated_step_ = 0;
   int64_t num_tokens_ = 0;

@@ -92,8 +92,25 @@ TEST(Advantage, UnscoredRewardsChangeNoBitOfTheOthers) {
 namespace {
 
 // A batch of `num_groups` groups with `weights.size()` functions, some scores missing.
+using FunctionScores = std::vector<GroupRewards>;  // [functions][rollouts]
+
+// By completion, as the function takes them; nothing of one without a reward.
+std::vector<std::vector<double>> advantages_of_scores(
+    const std::vector<FunctionScores>& scores,
+    const std::vector<GroupRewards>& rewards,
+    const std::vector<double>& weights) {
+  std::vector<GroupScores> groups;
+  for (size_t g = 0; g < scores.size(); ++g) {
+    auto& rows = groups.emplace_back(rewards[g].size(), RewardRow(weights.size()));
+    for (size_t i = 0; i < rows.size(); ++i)
+      for (size_t k = 0; k < weights.size() && rewards[g][i]; ++k)
+        rows[i][k] = scores[g][k][i];
+  }
+  return normalize_then_sum(groups, weights);
+}
+
 struct ScoredBatch {
-  std::vector<GroupScores> scores;
+  std::vector<FunctionScores> scores;
   std::vector<GroupRewards> rewards;
 };
 
@@ -101,7 +118,7 @@ ScoredBatch random_batch(std::mt19937& random, size_t num_functions) {
   ScoredBatch batch;
   for (int g = 0; g < 3; ++g) {
     const size_t rows = 2 + random() % 7;
-    GroupScores scores(num_functions, GroupRewards(rows));
+    FunctionScores scores(num_functions, GroupRewards(rows));
     GroupRewards rewards(rows, 0.0);
     for (size_t i = 0; i < rows; ++i) {
       for (auto& function : scores) {
@@ -136,7 +153,7 @@ ScoredBatch rewarded_only(const ScoredBatch& batch) {
 // TRL's formula, the batch's mean included, worked out in Python: two groups of three,
 // two functions of weights 1 and 0.5.
 TEST(NormalizeThenSum, EqualsTrlsRecordedValues) {
-  std::vector<GroupScores> scores = {
+  std::vector<FunctionScores> scores = {
       {{0.0, 1.0, 0.5}, {10.0, 0.0, 2.0}}, {{1.0, 1.0, 0.0}, {3.0, 4.0, 4.0}}};
   std::vector<GroupRewards> rewards = {{0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}};
   std::vector<double> weights = {1.0, 0.5};
@@ -155,7 +172,7 @@ TEST(NormalizeThenSum, EqualsTrlsRecordedValues) {
 
 // What it is for: where sums are equal, sum_then_normalize sees nothing.
 TEST(NormalizeThenSum, ParetoOppositesOfOtherScalesTeachSomething) {
-  std::vector<GroupScores> scores = {{{0.0, 1.0, 1.0}, {1.0, 0.0, 1.0}}};
+  std::vector<FunctionScores> scores = {{{0.0, 1.0, 1.0}, {1.0, 0.0, 1.0}}};
   std::vector<GroupRewards> rewards = {{1.0, 1.0, 2.0}};
   std::vector<double> weights = {1.0, 1.0};
   auto advantages = advantages_of_scores(scores, rewards, weights)[0];
@@ -166,7 +183,7 @@ TEST(NormalizeThenSum, ParetoOppositesOfOtherScalesTeachSomething) {
 
 TEST(NormalizeThenSum, AGroupWithoutSpreadGetsExactZeros) {
   GroupRewards equal(7, 0.1), rewards(7, 1.0), spread = {0, 1, 0, 1, 0, 1, 1};
-  std::vector<GroupScores> scores = {{equal, equal}, {equal, spread}};
+  std::vector<FunctionScores> scores = {{equal, equal}, {equal, spread}};
   std::vector<GroupRewards> both = {rewards, rewards};
   std::vector<double> weights = {1.0, 0.5};
   auto advantages = advantages_of_scores(scores, both, weights);

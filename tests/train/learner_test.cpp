@@ -6,6 +6,7 @@
 #include "models/lora.h"
 #include "support/tiny_model.h"
 #include "train/groups.h"
+#include "train/token_plan.h"
 
 namespace pupil {
 
@@ -80,6 +81,59 @@ TEST(Learner, MicrobatchesEqualOneBatch) {
     EXPECT_GT(one.norm, 1e-3f);
     expect_near(one, many, 1e-5);
   }
+}
+
+TEST(Learner, PlannedTokensDoNotDependOnTheSplit) {
+  for (const char* type : {"clip_cov", "kl_cov", "grpo"}) {
+    PolicyLossConfig loss;
+    loss.surrogate = loss_type_of(type).surrogate;
+    loss.aggregate = Aggregate::token_mean;
+    loss.top_entropy_quantile = 0.4;
+    loss.entropy_coef = 0.1;
+    auto groups = some_groups();
+    auto run = [&](int max_tokens) {
+      auto model = model_with_adapter();
+      Learner learner(model, {.loss = loss});
+      BatchConfig config{.max_tokens = max_tokens, .max_completion_length = 9};
+      auto batches = pack(groups, config);
+      CovarianceChoice choice{.share = 0.2, .low = 0.01};
+      auto plan = plan_tokens(learner, batches, totals_of(groups, config), choice, 1);
+      double sum = 0;
+      for (auto& batch : batches)
+        sum += learner.forward_backward(batch, plan.totals).loss;
+      return std::pair(sum, learner.gradient_norm());
+    };
+    auto [one, norm] = run(4096);
+    auto [many, same_norm] = run(16);
+    EXPECT_NEAR(one, many, 1e-5) << type;
+    EXPECT_NEAR(norm, same_norm, 1e-4) << type;
+  }
+}
+
+// The bonus alone, along its own gradient: the entropy's slope is the gradient's norm.
+TEST(Learner, TheEntropyBonusHasAGradient) {
+  auto groups = some_groups();
+  for (auto& group : groups) {
+    for (auto& rollout : group.rollouts) rollout.advantage = 0;
+  }
+  PolicyLossConfig loss;
+  loss.entropy_coef = 1;
+  auto model = model_with_adapter();
+  Learner learner(model, {.loss = loss, .max_grad_norm = 0});
+  auto totals = totals_of(groups, {});
+  auto entropy = [&] {
+    double sum = 0;
+    for (auto& batch : pack(groups, {})) {
+      sum += learner.forward_backward(batch, totals).loss;
+    }
+    return -sum;
+  };
+  double before = entropy();
+  float norm = learner.gradient_norm();
+  EXPECT_GT(norm, 1e-3f);
+  learner.optim_step(1e-3);
+  double after = entropy();
+  EXPECT_GT(after, before);
 }
 
 TEST(Learner, UnscoredRolloutsChangeNoBitOfTheUpdate) {

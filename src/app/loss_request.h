@@ -1,0 +1,24 @@
+// A policy loss on given numbers, with TRL's names: one request, one answer.
+
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace pupil {
+
+/// `line`: an object with `logprobs`, `old_logprobs` (unset: the current ones, held),
+/// `ref_logprobs`, `entropies`, `sampling_logprobs`, `mask`, `tool_mask` [B][T],
+/// `advantages` [B], `num_items_in_batch` (unset: tokens of this mask) and GRPOConfig's
+/// settings. Answers `loss`, `grad_logprobs` [B][T], 0 where masked, and `metrics`
+/// under TRL's names. The loss is policy_loss(), divided as TRL divides a microbatch's.
+/// Throws std::invalid_argument naming the field.
+nlohmann::ordered_json answer_loss(const std::string& line);
+
+/// `line`: an object with `rewards` [groups][num_generations] or
+/// [groups][num_generations][functions], null where unscored, and GRPOConfig's
+/// `num_generations`, `scale_rewards`, `multi_objective_aggregation`, `reward_weights`.
+/// Answers `advantages` [groups][num_generations], null where no function scored.
+nlohmann::ordered_json answer_advantages(const std::string& line);
+
+}  // namespace pupil

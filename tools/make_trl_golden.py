@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/trl: losses, gradients, metrics and advantages as TRL computes them.
+
+    pip install torch trl==1.16.0
+    python3 tools/make_trl_golden.py tests/golden/trl [LOSS_TYPE ...]
+
+One file a loss type, and advantages.json. The numbers come from TRL's own methods
+(GRPOTrainer._compute_loss, GMPOTrainer._compute_loss, and the advantages of
+GRPOTrainer._generate_and_score_completions, whose text is run as it stands). Only the
+model is replaced: `logprobs` and `entropies` are given. Float32 throughout.
+"""
+import inspect
+import itertools
+import json
+import random
+import sys
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from trl import GRPOConfig
+from trl.experimental.gmpo import GMPOTrainer
+from trl.trainer import grpo_trainer
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+ROWS, WIDTH = 5, 6
+LENGTHS = [6, 4, 1, 5, 0]
+
+
+class OneProcess:
+    """accelerate's Accelerator with one process."""
+    num_processes, sync_gradients, device = 1, True, torch.device("cpu")
+
+    def gather(self, x):
+        return x
+
+    def gather_for_metrics(self, x):
+        return x
+
+    def reduce(self, x, reduction="sum"):
+        return x
+
+    def pad_across_processes(self, x, dim=0, pad_index=0):
+        return x
+
+
+def random_table(rng, low, high, digits=4):
+    return [[round(rng.uniform(low, high), digits) for _ in range(WIDTH)] for _ in range(ROWS)]
+
+
+def make_inputs(seed, spread):
+    """Log ratios up to `spread` nats, on both sides of every bound."""
+    rng = random.Random(seed)
+    logprobs = random_table(rng, -3.0, -0.05)
+    old = [[x + rng.uniform(-spread, spread) for x in row] for row in logprobs]
+    ref = [[x + rng.uniform(-0.5, 0.5) for x in row] for row in logprobs]
+    rounded = lambda table: [[round(x, 4) for x in row] for row in table]
+    return {
+        "logprobs": logprobs,
+        "old_logprobs": rounded(old),
+        "ref_logprobs": rounded(ref),
+        "entropies": random_table(rng, 0.0, 3.0),
+        "advantages": [1.25, -0.75, 0.5, -1.5, 0.3],
+        "mask": [[1 if t < n else 0 for t in range(WIDTH)] for n in LENGTHS],
+        "tool_mask": [[0 if (i + t) % 4 == 3 else 1 for t in range(WIDTH)] for i in range(ROWS)],
+    }
+
+
+def make_trainer(settings):
+    args = GRPOConfig(output_dir="unused", bf16=False, use_cpu=True, report_to="none", **settings)
+    cls = GMPOTrainer if settings["loss_type"] == "gmpo" else GRPOTrainer
+    trainer = cls.__new__(cls)
+    trainer.__dict__.update(
+        args=args, accelerator=OneProcess(), model=SimpleNamespace(training=True),
+        aux_loss_enabled=False, use_vllm=False, _metrics=defaultdict(lambda: defaultdict(list)),
+        vllm_importance_sampling_correction=False,
+        current_gradient_accumulation_steps=args.gradient_accumulation_steps,
+        epsilon_low=args.epsilon,
+        epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
+        _entropy_bonus_enabled=args.entropy_coef != 0.0 or args.use_adaptive_entropy,
+        _last_world_entropy=float("inf"), _entropy_window_stats=None)
+    for name in ("beta", "loss_type", "importance_sampling_level", "off_policy_mask_threshold",
+                 "top_entropy_quantile", "max_completion_length", "entropy_coef",
+                 "use_adaptive_entropy"):
+        setattr(trainer, name, getattr(args, name))
+    return trainer
+
+
+def run_loss(inputs, settings, num_items):
+    trainer = make_trainer(settings)
+    tensor = lambda key: torch.tensor(inputs[key], dtype=torch.float32)
+    logprobs = tensor("logprobs").requires_grad_()
+    trainer._get_per_token_logps_and_entropies = (
+        lambda *args, **kwargs: (logprobs, tensor("entropies"), None))
+    batch = {
+        "prompt_ids": torch.zeros(ROWS, 1, dtype=torch.long),
+        "prompt_mask": torch.ones(ROWS, 1, dtype=torch.long),
+        "completion_ids": torch.zeros(ROWS, WIDTH, dtype=torch.long),
+        "completion_mask": torch.tensor(inputs["mask"]),
+        "advantages": tensor("advantages"),
+        "num_items_in_batch": torch.tensor(num_items),
+    }
+    if inputs["old_logprobs"] is not None:
+        batch["old_per_token_logps"] = tensor("old_logprobs")
+    if inputs["ref_logprobs"] is not None:
+        batch["ref_per_token_logps"] = tensor("ref_logprobs")
+    if inputs.get("tool_mask") is not None:
+        batch["tool_mask"] = torch.tensor(inputs["tool_mask"])
+    loss = trainer._compute_loss(trainer.model, batch)
+    loss.backward()
+    metrics = {name: values[-1] for name, values in trainer._metrics["train"].items()}
+    return loss.item(), logprobs.grad.tolist(), metrics
+
+
+def settings_of(loss_type):
+    """beta x level, then one option at a time. GMPO's code knows few of them."""
+    if loss_type == "gmpo":
+        for beta in (0.0, 0.04):
+            base = {"beta": beta, "use_bias_correction_kl": False}
+            yield {**base, "epsilon": 0.4}
+            yield {**base, "epsilon": 0.3, "epsilon_high": 0.5, "gradient_accumulation_steps": 4}
+            yield {**base, "epsilon": 0.4, "top_entropy_quantile": 0.3}
+        return
+    for beta, level in itertools.product((0.0, 0.04), ("token", "sequence")):
+        yield {"beta": beta, "importance_sampling_level": level}
+        yield {"beta": beta, "importance_sampling_level": level, "epsilon_high": 0.28,
+               "max_completion_length": 16, "gradient_accumulation_steps": 4,
+               "generation_batch_size": 16, "per_device_train_batch_size": 8}
+    for level in ("token", "sequence"):
+        base = {"beta": 0.1, "importance_sampling_level": level}
+        yield {**base, "use_bias_correction_kl": False}
+        yield {**base, "delta": 1.1}
+        yield {**base, "delta": 4.0, "epsilon": 0.05}
+        yield {**base, "top_entropy_quantile": 0.3}
+        yield {**base, "off_policy_mask_threshold": 0.05}
+        yield {**base, "entropy_coef": 0.02, "gradient_accumulation_steps": 2}
+        yield {**base, "top_entropy_quantile": 0.5, "entropy_coef": 0.02}
+        yield {**base, "use_adaptive_entropy": True, "entropy_coef": 0.02, "entropy_target": 5.0}
+        yield {**base, "epsilon_high": 5.0}
+    if loss_type == "sapo":
+        yield {"sapo_temperature_pos": 2.0, "sapo_temperature_neg": 0.5}
+    if loss_type == "vespo":
+        yield {"vespo_k_pos": 1.0, "vespo_lambda_pos": 1.5, "vespo_k_neg": 2.0, "vespo_lambda_neg": 0.0}
+
+
+def loss_cases(loss_type):
+    cases = []
+    variants = [make_inputs(1, 0.4), make_inputs(2, 2.0)]
+    on_policy = {**make_inputs(3, 0.4), "old_logprobs": None}
+    for number, settings in enumerate(settings_of(loss_type)):
+        for kind, inputs in enumerate([*variants, on_policy]):
+            inputs = dict(inputs)
+            if loss_type == "gmpo":  # its code adds a constant -A for a row without tokens
+                inputs["advantages"] = [*inputs["advantages"][:-1], 0.0]
+            if (number + kind) % 3:
+                inputs.pop("tool_mask")
+            if settings.get("beta", 0.0) == 0.0:
+                inputs["ref_logprobs"] = None
+            full = {"loss_type": loss_type, **settings}
+            loss, grad, metrics = run_loss(inputs, full, num_items=37)
+            cases.append({"request": {**inputs, **full, "num_items_in_batch": 37},
+                          "loss": loss, "grad_logprobs": grad, "metrics": metrics})
+    return cases
+
+
+def advantage_code():
+    """The block of TRL that turns rewards_per_func into advantages."""
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    start = source.index("        unscorable_mask = ")
+    end = source.index("        # Slice to keep only the local part of the data")
+    return compile(textwrap.dedent(source[start:end]), "trl", "exec")
+
+
+def run_advantages(code, request):
+    table = torch.tensor(
+        [[[float("nan") if x is None else x for x in (r if isinstance(r, list) else [r])]
+          for r in group] for group in request["rewards"]], dtype=torch.float32)
+    functions = table.shape[-1]
+    weights = request.get("reward_weights") or [1.0] * functions
+    trainer = SimpleNamespace(
+        reward_weights=torch.tensor(weights, dtype=torch.float32),
+        reward_funcs=[None] * functions,
+        scale_rewards={True: "group", False: "none"}.get(
+            request["scale_rewards"], request["scale_rewards"]),
+        multi_objective_aggregation=request["multi_objective_aggregation"])
+    scope = dict(vars(grpo_trainer), self=trainer, device="cpu",
+                 rewards_per_func=table.view(-1, functions), num_generations=table.shape[1])
+    exec(code, scope)
+    return scope["advantages"].view(table.shape[0], table.shape[1]).tolist()
+
+
+def reward_tables():
+    rng = random.Random(7)
+    score = lambda: rng.choice([0.0, 0.25, 0.5, 1.0, round(rng.random(), 3)])
+    one = [[score() for _ in range(4)] for _ in range(3)]
+    yield {"rewards": one}
+    yield {"rewards": [[1.0, 0.0, None, 0.5], [0.25, 0.75, 1.0, None], [None, 0.1, 0.9, 0.4]]}
+    two = [[[score(), score()] for _ in range(4)] for _ in range(3)]
+    yield {"rewards": two}
+    holes = json.loads(json.dumps(two))
+    holes[0][1][0] = holes[1][2][1] = None
+    holes[2][3] = [None, None]
+    yield {"rewards": holes}
+    yield {"rewards": holes, "reward_weights": [2.0, 0.5]}
+
+
+def advantage_cases():
+    code, cases = advantage_code(), []
+    for table in reward_tables():
+        for scale in ("group", "batch", "none", True, False):
+            for how in ("sum_then_normalize", "normalize_then_sum"):
+                request = {**table, "num_generations": 4, "scale_rewards": scale,
+                           "multi_objective_aggregation": how}
+                cases.append({"request": request, "advantages": run_advantages(code, request)})
+    return cases
+
+
+def finite(value):
+    """NaN, which TRL logs for a mean over nothing, as null; floats as float32 has them."""
+    if isinstance(value, dict):
+        return {key: finite(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [finite(x) for x in value]
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.9g}")
+    return value
+
+
+def write(folder, name, cases):
+    lines = ",\n".join(json.dumps(finite(case), allow_nan=False) for case in cases)
+    (folder / f"{name}.json").write_text(f"[\n{lines}\n]\n")
+    print(name, len(cases))
+
+
+def main():
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[2:] or ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo", "gmpo"):
+        write(folder, name, loss_cases(name))
+    write(folder, "advantages", advantage_cases())
+
+
+if __name__ == "__main__":
+    main()
