@@ -16,14 +16,16 @@ namespace pupil::testing {
 
 inline const std::string kMbpp = PUPIL_SOURCE_DIR "/../shared/data/mbpp.jsonl";
 
-/// The problems of MBPP's test split, task_id 11 to 510, of which the first `count`.
+/// The first `count` problems from task_id 11 on, where MBPP's test split begins. 367
+/// is left out: its tests hand over objects of a class that the answer itself defines,
+/// which cannot be asked from outside, so it is unscored.
 inline std::vector<nlohmann::json> mbpp_problems(size_t count) {
   std::vector<nlohmann::json> problems;
   std::istringstream lines(read_text(kMbpp));
   for (std::string line; std::getline(lines, line);) {
     auto problem = nlohmann::json::parse(line);
     const int id = problem.at("task_id");
-    if (id >= 11 && id <= 510) problems.push_back(std::move(problem));
+    if (id >= 11 && id != 367) problems.push_back(std::move(problem));
   }
   std::sort(problems.begin(), problems.end(), [](const auto& a, const auto& b) {
     return a.at("task_id") < b.at("task_id");
@@ -33,7 +35,7 @@ inline std::vector<nlohmann::json> mbpp_problems(size_t count) {
 }
 
 /// The objects that `pupil score --json` prints for `answers`, by the reward `tests`
-/// alone.
+/// alone. Problem 123 needs seconds of computing, and more on a busy machine.
 inline std::vector<nlohmann::json> mbpp_scores(
     const TinyWorld& world,
     const std::vector<std::pair<nlohmann::json, std::string>>& answers) {
@@ -45,7 +47,8 @@ inline std::vector<nlohmann::json> mbpp_scores(
   world.write("answers.jsonl", lines);
   const auto run = world.run(
       "score --tasks '" + kMbpp +
-      "' --completions answers.jsonl --json '--reward.functions=[{name: tests}]'");
+      "' --completions answers.jsonl --json '--reward.functions=[{name: tests}]' "
+      "--sandbox.cpu_s=30 --sandbox.wall_s=90");
   EXPECT_EQ(run.exit_code, 0) << run.errors;
   std::vector<nlohmann::json> objects;
   std::istringstream out(run.output);

@@ -1,4 +1,4 @@
-// All 500 problems of MBPP's test split.
+// 500 problems of MBPP.
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 namespace pupil::testing {
 namespace {
 
-TEST(ScoreMbpp, All500SolutionsScoreOneAndBrokenOnesBelow) {
+TEST(ScoreMbpp, Of500ProblemsSolutionsScoreOneAndBrokenOnesBelow) {
   if (!std::filesystem::exists(kMbpp)) GTEST_SKIP() << kMbpp << " is missing";
   expect_mbpp_is_told_apart(500);
 }
