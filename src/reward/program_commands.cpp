@@ -88,7 +88,9 @@ ProgramCommands commands_for(
     case Language::javascript: {
       const int heap_mb = std::max(16, sandbox.config().memory_mb * 3 / 4);
       commands.run = interpreted(
-          {tools.path, "--max-old-space-size=" + std::to_string(heap_mb)},
+          {tools.path,
+           "--openssl-config=/dev/null",  // the system's is out of sight
+           "--max-old-space-size=" + std::to_string(heap_mb)},
           writes,
           "-e",
           what);

@@ -4,7 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <span>
+
 #include "reward/reward_support.h"
+#include "reward/sandbox_boundary.h"
 #include "reward/tests_reward.h"
 #include "reward/toolchain.h"
 
@@ -185,6 +189,24 @@ TEST(ProgramGrading, TheUsersCommandTestsAProgramThatIsElsewhere) {
   const auto absent = score(task, "```bash\necho 8\n```");
   EXPECT_FALSE(absent.value);
   EXPECT_NE(absent.reason.find("no-such-tool"), std::string::npos) << absent.reason;
+}
+
+// Without a folder to write in an interpreter gets the code as an argument.
+TEST(ProgramGrading, LandlockRunsWhatNeedsNoCompiler) {
+  const MakePlan plan = plan_landlock;
+  std::optional<Sandbox> sandbox;
+  try {
+    sandbox.emplace(SandboxConfig{}, std::span(&plan, 1));
+  } catch (const std::runtime_error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const Boxes boxes = fresh_boxes(*sandbox);
+  for (const Language language :
+       {Language::python, Language::javascript, Language::bash}) {
+    if (!sandbox->toolchain(language).missing.empty()) continue;
+    EXPECT_EQ(tools_trouble(boxes, language), "") << name_of(language);
+  }
+  EXPECT_NE(tools_trouble(boxes, Language::cpp).find("bubblewrap"), std::string::npos);
 }
 
 // Number 1 of the attacks, and 44: what compilers are made to do.
