@@ -24,6 +24,7 @@
 #include "models/model.h"
 #include "models/model_config.h"
 #include "reward/chat_api.h"
+#include "reward/program_commands.h"
 #include "reward/sandbox.h"
 
 namespace pupil {
@@ -96,9 +97,19 @@ bool rewards_by(const Config& config, const std::string& name) {
   });
 }
 
+/// The boundary, and the languages whose tools a box can have.
+std::string look_inside(const Sandbox& sandbox) {
+  std::string languages;
+  for (const Language language : kLanguages) {
+    if (!missing_tools(sandbox, language).empty()) continue;
+    languages += (languages.empty() ? "" : ", ") + std::string(name_of(language));
+  }
+  return sandbox.description() + "; languages: " + languages;
+}
+
 std::string look_at_sandbox(const Config& config) {
   try {
-    return Sandbox(config.sandbox).description();
+    return look_inside(Sandbox(config.sandbox));
   } catch (const std::exception& error) {
     if (rewards_by(config, "tests")) throw;
     return std::string("none, and no reward needs it: ") + error.what();

@@ -61,6 +61,7 @@ std::string describe(const LaunchFailure& failure, const ProcessOptions& options
   if (failure.stage == 'c') what = "cannot enter " + options.directory;
   if (failure.stage == 'd') what = "cannot arrange the descriptors of " + what;
   if (failure.stage == 'l') what = "cannot set the limits of " + options.argv[0];
+  if (failure.stage == 'g') what = "cannot enter the control group of " + what;
   if (failure.stage == 'h') what = "cannot confine " + options.argv[0];
   return what + ": " + std::strerror(failure.error);
 }
@@ -125,6 +126,7 @@ std::string Child::start() {
       pointers(options_.environment),
       options_.directory.c_str(),
       options_.limits,
+      pointers(options_.join),
       {in.read.get(), out.write.get(), (apart ? err : out).write.get()},
       failure.write.get(),
       options_.before_exec,

@@ -38,6 +38,7 @@ struct ProcessOptions {
   bool keep_input_open = false;    // more comes by Child::send
   std::vector<std::string> files;  // contents of descriptors 3, 4, ...; each < 60 KiB
   std::vector<ProcessLimit> limits;
+  std::vector<std::string> join;  // files of control groups that the child enters
   double wall_s = 10;
   size_t output_bytes = 1 << 16;  // stdout and stderr together; killed beyond it
   size_t error_bytes = 0;  // not 0: stderr is apart, and as much of its end is kept
@@ -83,6 +84,8 @@ class Child {
   /// From now on `output_bytes` more are allowed.
   void renew_output_limit() { num_read_ = 0; }
   void kill();
+  /// Counts the wall-clock limit from now on: for a child that has waited for work.
+  void restart_clock() { start_ = Clock::now(); }
   bool finished() const { return finished_; }
   pid_t pid() const { return pid_; }
   const ProcessResult& result() const { return result_; }

@@ -60,12 +60,23 @@ void set_limits(std::span<const ProcessLimit> limits, int failure_fd) {
   }
 }
 
+/// Enters the control groups whose cgroup.procs the plan names.
+void join_groups(const Launch& plan, int failure_fd) {
+  for (char* const path : plan.join) {
+    if (!path) break;
+    const int fd = ::open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || ::write(fd, "0", 1) != 1) fail(failure_fd, 'g', errno);
+    ::close(fd);
+  }
+}
+
 [[noreturn]] void run_child(const Launch& plan) {
   ::setsid();
   reset_signals();
   ::umask(077);
   const int failure_fd = arrange_descriptors(plan);
   set_limits(plan.limits, failure_fd);
+  join_groups(plan, failure_fd);
   if (::chdir(plan.directory) != 0) fail(failure_fd, 'c', errno);
   if (plan.before_exec) {
     if (int error = plan.before_exec(plan.hook_context)) fail(failure_fd, 'h', error);

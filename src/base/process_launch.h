@@ -14,6 +14,7 @@ struct Launch {
   std::vector<char*> argv, environment;  // null-terminated
   const char* directory;
   std::span<const ProcessLimit> limits;
+  std::vector<char*> join;       // null-terminated paths: "0" is written into each
   std::vector<int> descriptors;  // become 0, 1, 2, 3, ...; all of them >= kFirstFreeFd
   int failure_fd;                // takes a LaunchFailure; close-on-exec
   ChildHook before_exec;
@@ -24,7 +25,7 @@ inline constexpr int kFirstFreeFd = 16;
 
 struct LaunchFailure {
   int error;
-  char stage;  // what failed: d(escriptors) l(imits) c(hdir) h(ook) e(xec)
+  char stage;  // what failed: d(escriptors) l(imits) g(roup) c(hdir) h(ook) e(xec)
 };
 
 /// Forks and execs. Returns the child's id, or -1 with errno set.

@@ -4,6 +4,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "data/program_tests.h"
 #include "data/python_calls.h"
 
 namespace pupil {
@@ -11,8 +12,16 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, 7> kOurKeys{
-    "id", "prompt", "entry_point", "tests", "language", "setup", "solution"};
+constexpr std::array<std::string_view, 9> kOurKeys{
+    "id",
+    "prompt",
+    "entry_point",
+    "tests",
+    "language",
+    "setup",
+    "solution",
+    "test_files",
+    "test_command"};
 constexpr std::array<std::string_view, 12> kTheirKeys{
     "text",
     "code",
@@ -192,7 +201,11 @@ Task our_task(const Line& line) {
   Task task;
   task.prompt = prompt_of(line, "prompt");
   task.entry_point = line.text_or_empty("entry_point");
-  task.tests = line.texts("tests");
+  if (has_program_tests(line.object)) {
+    read_program_tests(line.object, line.where, task);
+  } else {
+    task.tests = line.texts("tests");
+  }
   if (line.has("language")) task.language = line.text("language");
   task.setup = line.text_or_empty("setup");
   task.solution = line.text_or_empty("solution");

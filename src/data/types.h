@@ -21,17 +21,30 @@ struct Message {
   std::string content;  // plain text; special-token literals in it stay plain text
 };
 
+/// What a program reads, and what it must print for that.
+struct IoTest {
+  std::string input, output;
+};
+
+/// A file of the user's own that stands beside a test command.
+struct TestFile {
+  std::string name, content;
+};
+
 /// One line of a tasks file: what is asked, and how an answer is tested.
 struct Task {
   std::string id;
   std::string prompt;
-  std::string language = "python";
-  std::string entry_point;         // empty: none stated
-  std::vector<std::string> tests;  // Python statements; empty: the task is untested
-  std::string setup;               // statements to run before the tests
-  std::string solution;            // empty: none known
-  std::string extra;               // the line's keys that are not ours, a JSON object,
-                                   // for programs of the user's; empty: none
+  std::string language = "python";  // "any": the mark of the answer's code says
+  std::string entry_point;          // empty: none stated
+  std::vector<std::string> tests;   // Python statements; empty: the task is untested
+  std::string setup;                // statements to run before the tests
+  std::vector<IoTest> io_tests;     // for a whole program; the other kind of test
+  std::vector<TestFile> test_files;
+  std::vector<std::string> test_command;  // passes by exit code 0; empty: there is none
+  std::string solution;                   // empty: none known
+  std::string extra;  // the line's keys that are not ours, a JSON object, for programs
+                      // of the user's; empty: none
 };
 
 /// What the student is asked, as token ids. Text becomes ids once, here.

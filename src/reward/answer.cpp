@@ -110,6 +110,45 @@ std::string code_of_answer(std::string_view answer, const std::string& entry_poi
   return std::string(answer);
 }
 
+namespace {
+
+Language language_of(const std::vector<FencedBlock>& blocks) {
+  for (const auto& block : blocks) {
+    if (const auto language = language_named(block.language)) return *language;
+  }
+  return Language::python;
+}
+
+/// The longest block whose mark is of `language`; of none: without a mark.
+std::string longest_block(
+    const std::vector<FencedBlock>& blocks, std::optional<Language> language) {
+  std::string longest;
+  for (const auto& block : blocks) {
+    const bool fits =
+        language ? language_named(block.language) == language : block.language.empty();
+    if (fits && !is_blank(block.code) && block.code.size() > longest.size()) {
+      longest = block.code;
+    }
+  }
+  return longest;
+}
+
+}  // namespace
+
+std::optional<AnswerProgram> program_of_answer(
+    std::string_view answer, const std::string& task_language) {
+  const auto blocks = fenced_blocks(answer);
+  const auto named = language_named(task_language);
+  if (!named && task_language != "any") return std::nullopt;
+  AnswerProgram program{.language = named.value_or(language_of(blocks)), .code = ""};
+  program.code = longest_block(blocks, program.language);
+  if (program.code.empty()) program.code = longest_block(blocks, std::nullopt);
+  const bool bare = blocks.empty() && !is_blank(answer);
+  const bool python = program.language == Language::python;
+  if (bare && (!python || parses_as_python(answer))) program.code = answer;
+  return program;
+}
+
 bool defines(std::string_view code, const std::string& name) {
   for (size_t begin = 0; begin < code.size();) {
     const size_t end = std::min(code.find('\n', begin), code.size());

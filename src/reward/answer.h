@@ -2,9 +2,12 @@
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/language.h"
 
 namespace pupil {
 
@@ -23,6 +26,20 @@ std::vector<FencedBlock> fenced_blocks(std::string_view answer);
 /// parses; else the first. Without such blocks the whole answer if it parses as Python.
 /// Else "".
 std::string code_of_answer(std::string_view answer, const std::string& entry_point);
+
+/// An answer's program in the language that the mark of its block names, or that the
+/// task does.
+struct AnswerProgram {
+  Language language = Language::python;
+  std::string code;  // empty: there is none
+};
+
+/// For a task in `task_language` ("any": the answer says): of the blocks that bear that
+/// language's mark the longest, else the longest without a mark, else, without any
+/// block, the whole answer. "any" takes the first marked block's language, else Python.
+/// None for a language that is not one of ours.
+std::optional<AnswerProgram> program_of_answer(
+    std::string_view answer, const std::string& task_language);
 
 /// Whether Python `code` defines a function or class `name` at its top level.
 bool defines(std::string_view code, const std::string& name);

@@ -6,11 +6,27 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <sstream>
 #include <utility>
 
 #include "reward/box_lease.h"
 
 namespace pupil {
+
+Box::Lease::Lease(
+    std::shared_ptr<BoxSlots> shared_slots,
+    TreeLimits limits,
+    bool by_session,
+    const CgroupFolders& cgroups)
+    : slots(std::move(shared_slots)),
+      slot(slots->take()),
+      watch(limits, by_session),
+      cpu_limit_s(limits.cpu_s) {
+  // Of this process, this sandbox and this box.
+  std::ostringstream name;
+  name << "pupil-" << ::getpid() << "-" << slots.get() << "-" << slot;
+  cgroup.emplace(cgroups, name.str(), CgroupLimits{limits.memory_bytes, limits.tasks});
+}
 
 BoxUser Box::Lease::user() const {
   if (::geteuid() != 0) return 0;
@@ -34,6 +50,10 @@ Box::~Box() {
   lease_->watch.wait_until_empty(root);
 }
 
+void Box::restart_clock() {
+  child_->restart_clock();
+}
+
 bool Box::started() {
   if (!started_ && child_->output().starts_with(greeting_)) {
     child_->output().erase(0, greeting_.size());
@@ -51,6 +71,16 @@ ExecutionResult::Outcome classify(
   if (end.timed_out || out_of_cpu || end.watch_reason == kOverCpu) return timed_out;
   if (!end.watch_reason.empty()) return out_of_memory;
   return result.exit_code == 0 ? ok : crashed;
+}
+
+/// How a box ended that never greeted, and its first words.
+std::string ended_early(const ProcessResult& end) {
+  std::string text = end.timed_out              ? "ran out of time"
+                     : end.watch_reason.empty() ? "ended"
+                                                : "used too much " + end.watch_reason;
+  text += ", exit code " + std::to_string(end.exit_code);
+  text += ", signal " + std::to_string(end.signal);
+  return end.output.empty() ? text : text + ": " + end.output.substr(0, 200);
 }
 
 }  // namespace
@@ -72,14 +102,37 @@ ExecutionResult Box::finish() {
     result.signal = std::exchange(result.exit_code, -1) - 128;
   }
   if (!reached) {
-    if (!end.start_error.empty()) result.output = end.start_error;
+    result.output = end.start_error.empty() ? ended_early(end) : end.start_error;
     return result;
   }
   const bool out_of_cpu =
       result.signal == SIGXCPU ||
       (result.signal == SIGKILL && result.cpu_s > 0.9 * lease_->cpu_limit_s);
   result.outcome = classify(end, result, out_of_cpu);
+  const bool killed = result.outcome == ExecutionResult::Outcome::crashed;
+  if (killed && lease_->cgroup->ran_out_of_memory()) {
+    result.outcome = ExecutionResult::Outcome::out_of_memory;
+  }
   return result;
+}
+
+const char* name_of(ExecutionResult::Outcome outcome) {
+  using enum ExecutionResult::Outcome;
+  switch (outcome) {
+    case ok:
+      return "ok";
+    case crashed:
+      return "crash";
+    case timed_out:
+      return "timeout";
+    case out_of_memory:
+      return "oom";
+    case output_limit:
+      return "output-limit";
+    case infra_error:
+      return "infra-error";
+  }
+  return "";
 }
 
 std::string ExecutionResult::describe() const {

@@ -1,12 +1,14 @@
-// What a living box holds: its number, and with it its user, and the watch on its
-// limits.
+// What a living box holds: its number, and with it its user and its control group, and
+// the watch on its limits.
 
 #pragma once
 
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 
+#include "reward/box_cgroup.h"
 #include "reward/box_watch.h"
 #include "reward/sandbox.h"
 #include "reward/sandbox_boundary.h"
@@ -40,12 +42,15 @@ class BoxSlots {
 };
 
 struct Box::Lease {
-  Lease(std::shared_ptr<BoxSlots> slots, TreeLimits limits, bool by_session)
-      : slots(std::move(slots)),
-        slot(this->slots->take()),
-        watch(limits, by_session),
-        cpu_limit_s(limits.cpu_s) {}
-  ~Lease() { slots->give_back(slot); }
+  Lease(
+      std::shared_ptr<BoxSlots> slots,
+      TreeLimits limits,
+      bool by_session,
+      const CgroupFolders& cgroups);
+  ~Lease() {
+    cgroup.reset();
+    slots->give_back(slot);
+  }
 
   /// Of 61184 to 65407, the range that systemd keeps for such users.
   BoxUser user() const;
@@ -54,6 +59,7 @@ struct Box::Lease {
   int slot;
   BoxWatch watch;
   double cpu_limit_s;
+  std::optional<BoxCgroup> cgroup;
 };
 
 }  // namespace pupil

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include <chrono>
@@ -109,6 +110,14 @@ void add_session(pid_t session, TreeUsage& usage) {
   for (const pid_t pid : processes_of(session)) add(pid, stat_fields(pid), usage);
 }
 
+/// Files in the box's /tmp; 0 as long as the box sees another one: its size tells.
+int64_t num_files(const std::string& folder) {
+  struct statvfs info {};
+  if (folder.empty() || ::statvfs(folder.c_str(), &info) != 0) return 0;
+  if (info.f_blocks * info.f_frsize != kBoxTmpBytes) return 0;
+  return static_cast<int64_t>(info.f_files) - static_cast<int64_t>(info.f_ffree);
+}
+
 /// The group was killed with its leader; what it left belongs to the system's first
 /// process, and counts against the next box of this user until that one has reaped it.
 void wait_for_session(pid_t session) {
@@ -140,13 +149,17 @@ TreeUsage measure_tree(pid_t root, bool by_session) {
   return usage;
 }
 
+void BoxWatch::find_first_process(pid_t root) {
+  if (inner_ || by_session_) return;
+  const auto children = children_of(root);
+  if (children.empty()) return;
+  inner_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, children[0], 0)));
+  scratch_ = "/proc/" + std::to_string(children[0]) + "/root/tmp";
+}
+
 std::string BoxWatch::check(pid_t root) {
-  if (!inner_ && !by_session_) {
-    const auto children = children_of(root);
-    if (!children.empty()) {
-      inner_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, children[0], 0)));
-    }
-  }
+  find_first_process(root);
+  if (num_files(scratch_) > kMaxBoxFiles) return kOverFiles;
   last_ = measure_tree(root, by_session_);
   if (last_.memory_bytes > limits_.memory_bytes) return kOverMemory;
   if (last_.cpu_s > limits_.cpu_s) return kOverCpu;

@@ -1,5 +1,6 @@
-// The limits that the kernel does not keep for a whole process tree: memory and CPU
-// time summed over it, and, where no namespace or user is a box's own, its processes.
+// The limits that the kernel does not keep for a whole process tree: CPU time and the
+// number of files; memory where there is no control group (box_cgroup.h) to keep it;
+// and, where no namespace or user is a box's own, its processes.
 
 #pragma once
 
@@ -18,6 +19,9 @@ struct TreeUsage {
   int tasks = 0;             // threads of all processes
 };
 
+inline constexpr uint64_t kBoxTmpBytes = 64 << 20;  // of a /tmp of its own
+inline constexpr int64_t kMaxBoxFiles = 16384;
+
 struct TreeLimits {
   int64_t memory_bytes;
   double cpu_s;
@@ -27,6 +31,7 @@ struct TreeLimits {
 inline constexpr const char* kOverMemory = "memory";
 inline constexpr const char* kOverCpu = "cpu";
 inline constexpr const char* kOverTasks = "processes";
+inline constexpr const char* kOverFiles = "files";
 
 /// Watches one box. `by_session`: its processes are those of the session, wherever they
 /// hang in the tree; otherwise they are the descendants.
@@ -42,8 +47,11 @@ class BoxWatch {
   const TreeUsage& last() const { return last_; }
 
  private:
+  void find_first_process(pid_t root);
+
   TreeLimits limits_;
   bool by_session_;
+  std::string scratch_;  // the box's /tmp, as seen from here
   TreeUsage last_;
   UniqueFd inner_;  // pidfd of the root's first child
 };

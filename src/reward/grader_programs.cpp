@@ -5,7 +5,7 @@
 namespace pupil {
 namespace {
 
-constexpr const char* kCodec = R"PY(
+constexpr const char* kPipes = R"PY(
 import os, sys
 _in, _out = os.dup(0), os.dup(1)
 _null = os.open('/dev/null', os.O_RDWR)
@@ -29,7 +29,9 @@ def receive():
 def send(kind, payload, write=os.write, fd=_out):
     data = b'%s %d\n' % (kind.encode(), len(payload)) + payload
     while data: data = data[write(fd, data):]
+)PY";
 
+constexpr const char* kValues = R"PY(
 _SETS = (set, frozenset, type({}.keys()), type({}.items()))
 _ITERATORS = tuple(type(i) for i in (iter([]), iter(()), iter({}), iter(''), iter(set()),
     iter(range(0)), map(int, ()), filter(int, ()), zip(), enumerate(()), reversed([]),
@@ -154,7 +156,7 @@ def describe(error):
 )PY";
 
 constexpr const char* kStudent = R"PY(
-import _signal
+import _signal, builtins
 
 class _OutOfTime(BaseException): pass
 
@@ -163,6 +165,7 @@ def _main(cpu_s, wall_s, limit):
     timers = ((_signal.ITIMER_PROF, _signal.SIGPROF, cpu_s),
               (_signal.ITIMER_REAL, _signal.SIGALRM, wall_s))
     set_timer, set_handler = _signal.setitimer, _signal.signal
+    builtins.exit = builtins.quit = sys.exit  # which `site` would have put there
     module = type(sys)('solution')
     sys.modules['solution'] = module
     space = module.__dict__
@@ -206,7 +209,8 @@ def _main(cpu_s, wall_s, limit):
         send(*reply)
 )PY";
 
-constexpr const char* kChecker = R"PY(
+// `ask(payload)` sends an A message and returns the reply's kind and payload.
+constexpr const char* kProxy = R"PY(
 import builtins
 
 class _CannotAsk(Exception): pass
@@ -220,14 +224,23 @@ def _restore(original, now):
         original.clear()
         original.update(now)
 
-def _proxy(name, limit):
+def _tags(values):
+    encoder, tags = Encoder(1 << 30), set()
+    text = encoder.text
+    def watch(tag, data):
+        tags.add(tag)
+        text(tag, data)
+    encoder.text = watch
+    encoder.value(list(values))
+    return tags
+
+def _proxy(name, limit, ask):
     def call(*args, **kwargs):
         try: data = encode((args, kwargs), limit)
         except TooLarge: raise _CannotAsk('an argument is too large')
         if b'o' in _tags(args) | _tags(list(kwargs.values())):
             raise _CannotAsk('an argument is no plain value')
-        send('A', name.encode() + b'\n' + data)
-        kind, payload = receive()
+        kind, payload = ask(name.encode() + b'\n' + data)
         if kind == 'M':
             value, kept = decode(payload)
             for original, now in zip(args, kept):
@@ -239,26 +252,23 @@ def _proxy(name, limit):
         usual = isinstance(error, type) and issubclass(error, Exception)
         raise (error if usual else RemoteError)(message)
     return call
+)PY";
 
-def _tags(values):
-    encoder, tags = Encoder(1 << 30), set()
-    text = encoder.text
-    def watch(tag, data):
-        tags.add(tag)
-        text(tag, data)
-    encoder.text = watch
-    encoder.value(list(values))
-    return tags
+constexpr const char* kChecker = R"PY(
+def _ask(payload):
+    send('A', payload)
+    return receive()
 
-def _main(name, limit):
-    space = {'__name__': '__main__', name: _proxy(name, limit)}
-    broken = None
+def _main(limit):
+    space, name, broken = {'__name__': '__main__'}, None, None
     while True:
         kind, payload = receive()
         if kind == 'C':
-            try: exec(compile(payload.decode(), '<setup>', 'exec'), space)
+            name, _, setup = payload.decode().partition('\n')
+            space[name] = _proxy(name, limit, _ask)
+            try: exec(compile(setup, '<setup>', 'exec'), space)
             except BaseException as error: broken = describe(error)
-            space[name] = _proxy(name, limit)
+            space[name] = _proxy(name, limit, _ask)
             continue
         if broken is not None:
             send('U', b'the setup failed: ' + broken.replace(b'\n', b': '))
@@ -278,15 +288,26 @@ std::string number(double value) {
 
 }  // namespace
 
+std::string grader_codec() {
+  return std::string(kPipes) + kValues;
+}
+
 std::string student_program(
     double call_cpu_s, double call_wall_s, size_t max_value_bytes) {
-  return std::string(kCodec) + kStudent + "_main(" + number(call_cpu_s) + ", " +
+  return grader_codec() + kStudent + "_main(" + number(call_cpu_s) + ", " +
          number(call_wall_s) + ", " + std::to_string(max_value_bytes) + ")\n";
 }
 
-std::string checker_program(const std::string& entry_point, size_t max_value_bytes) {
-  return std::string(kCodec) + kChecker + "_main('" + entry_point + "', " +
+std::string checker_program(size_t max_value_bytes) {
+  return grader_codec() + kProxy + kChecker + "_main(" +
          std::to_string(max_value_bytes) + ")\n";
+}
+
+std::string stand_in_module(const std::string& ask, size_t max_value_bytes) {
+  return std::string("import os, sys\n") + kValues + kProxy + ask +
+         "\ndef __getattr__(name):\n    if name.startswith('__'): raise "
+         "AttributeError(name)\n    return _proxy(name, " +
+         std::to_string(max_value_bytes) + ", _ask)\n";
 }
 
 }  // namespace pupil

@@ -17,9 +17,9 @@
 //   from it, one for each   V encoded value    X type name \n message    T ran out of
 //   time
 //     and for an A          M encoded (value, arguments as the call left them)
-//   to the checker          C setup   E test   and the student's replies, passed on
-//   from the checker        P passed    F message    U cannot be asked of another
-//   process
+//   to the checker          C name \n setup   E test   and the student's replies,
+//   passed on from the checker        P passed    F message    U cannot be asked of
+//   another process
 //                           A as above: to be passed on
 
 #pragma once
@@ -34,7 +34,14 @@ namespace pupil {
 std::string student_program(
     double call_cpu_s, double call_wall_s, size_t max_value_bytes);
 
-/// Runs tests that call `entry_point` in the student's box through messages.
-std::string checker_program(const std::string& entry_point, size_t max_value_bytes);
+/// Runs tests that call the function of the C message in the student's box.
+std::string checker_program(size_t max_value_bytes);
+
+/// How a program in a box speaks: `receive`, `send`, `encode`, `decode`, `describe`.
+std::string grader_codec();
+
+/// A module whose every function stands for the student's of that name. `ask` defines
+/// `_ask(payload)`, which sends an A message and returns the reply.
+std::string stand_in_module(const std::string& ask, size_t max_value_bytes);
 
 }  // namespace pupil

@@ -58,7 +58,11 @@ void ask(const std::string& path, std::vector<Interpreter>& found) {
   const auto reply = nlohmann::json::parse(result.output, nullptr, false);
   if (result.exit_code != 0 || !reply.is_object() || !reply.at("new_enough")) return;
   Interpreter answer{
-      reply.at("path"), reply.at("version"), reply.at("read_only"), reply.at("links")};
+      reply.at("path"),
+      reply.at("version"),
+      reply.at("read_only"),
+      reply.at("links"),
+      Language::python};
   auto same = [&](const Interpreter& other) { return other.path == answer.path; };
   if (std::none_of(found.begin(), found.end(), same)) found.push_back(answer);
 }

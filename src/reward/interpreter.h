@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "data/language.h"
+
 namespace pupil {
 
 /// A Python interpreter and all that it needs of the file system, found by asking it.
@@ -15,6 +17,7 @@ struct Interpreter {
   std::vector<std::string> read_only;  // absolute, real: executable, standard library,
                                        // folders of its shared libraries, the loader
   std::vector<std::pair<std::string, std::string>> links;  // {"/lib64", "usr/lib64"}
+  Language tools = Language::python;  // whose tools are among `read_only` too
 };
 
 /// `python3` of the PATH first, then the system's; each once. Takes their word: a box

@@ -5,11 +5,14 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <map>
+#include <mutex>
 #include <random>
 #include <stdexcept>
 
 #include "reward/box_lease.h"
 #include "reward/sandbox_boundary.h"
+#include "reward/toolchain.h"
 
 namespace pupil {
 namespace {
@@ -59,17 +62,33 @@ std::string random_word() {
   return std::string(word) + "\n";
 }
 
-std::vector<ProcessLimit> process_limits(const SandboxConfig& config) {
+bool compiles(Language language) {
+  return language == Language::cpp || language == Language::rust;
+}
+
+/// The allowance beside a program's own limits: for a compiler, where there is one.
+double extra_seconds(const SandboxConfig& config, Language language) {
+  return compiles(language) ? config.compile_s : 0;
+}
+
+std::vector<ProcessLimit> process_limits(
+    const SandboxConfig& config, Language language) {
   const auto memory = static_cast<uint64_t>(config.memory_mb) * kMiB;
-  const auto cpu = static_cast<uint64_t>(std::ceil(config.cpu_s));
+  const auto cpu =
+      static_cast<uint64_t>(std::ceil(config.cpu_s + extra_seconds(config, language)));
+  const bool plain = language == Language::python;
+  const uint64_t files = plain ? 64 : 256;
   std::vector<ProcessLimit> limits = {
       {RLIMIT_CPU, cpu, cpu + 1},  // SIGXCPU, then SIGKILL
       {RLIMIT_FSIZE, kFileBytes, kFileBytes},
-      {RLIMIT_NOFILE, 64, 64},
+      {RLIMIT_NOFILE, files, files},
       {RLIMIT_CORE, 0, 0},
       {RLIMIT_STACK, 8 * kMiB, 8 * kMiB}};
 #ifdef __linux__
-  limits.push_back({RLIMIT_AS, memory, memory});
+  // V8 and LLVM reserve address space that they never use: there the watch and the
+  // control group alone hold the memory.
+  const bool reserves = language == Language::javascript || language == Language::rust;
+  if (!reserves) limits.push_back({RLIMIT_AS, memory, memory});
   limits.push_back({RLIMIT_MEMLOCK, 0, 0});
   limits.push_back({RLIMIT_MSGQUEUE, 0, 0});
 #endif
@@ -116,22 +135,53 @@ BoundaryPlan plan_nothing(const Interpreter& interpreter) {
   return plan;
 }
 
+/// A language's tools and the boundary around a box with them in it.
+struct Workshop {
+  Toolchain tools;
+  BoundaryPlan plan;
+};
+
 struct Sandbox::Impl {
   SandboxConfig config;
-  BoundaryPlan plan;
+  Interpreter interpreter;
+  MakePlan make_plan = plan_nothing;
+  BoundaryPlan plan;  // around Python alone
+  CgroupFolders cgroups = find_cgroups();
   std::string description;
   std::shared_ptr<BoxSlots> slots = std::make_shared<BoxSlots>();
+  std::mutex mutex;  // guards workshops
+  std::map<Language, Workshop> workshops;
+
+  void choose(MakePlan chosen, const Interpreter& python);
+  const Workshop& workshop(Language language);
 };
+
+void Sandbox::Impl::choose(MakePlan chosen, const Interpreter& python) {
+  interpreter = python;
+  make_plan = chosen;
+  plan = make_plan(interpreter);
+  workshops.clear();
+  const std::string groups = cgroups.description();
+  description = std::string(name_of(plan.boundary)) +
+                (groups.empty() ? "" : " + " + groups) + ", Python " + python.version +
+                " (" + python.path + ")";
+}
+
+const Workshop& Sandbox::Impl::workshop(Language language) {
+  std::lock_guard lock(mutex);
+  const auto known = workshops.find(language);
+  if (known != workshops.end()) return known->second;
+  Workshop made{find_toolchain(language), plan};
+  if (language != Language::python && made.tools.missing.empty()) {
+    made.plan = make_plan(with_tools(interpreter, made.tools));
+  }
+  return workshops.emplace(language, std::move(made)).first->second;
+}
 
 namespace {
 
 constexpr std::array<MakePlan, 3> kBoundaries = {
     plan_bubblewrap, plan_landlock, plan_seatbelt};
-
-std::string describe_box(const BoundaryPlan& plan, const Interpreter& interpreter) {
-  return std::string(name_of(plan.boundary)) + ", Python " + interpreter.version +
-         " (" + interpreter.path + ")";
-}
 
 [[noreturn]] void refuse(const std::string& troubles) {
   throw std::runtime_error(
@@ -157,8 +207,7 @@ Sandbox::Sandbox(const SandboxConfig& config, std::span<const MakePlan> boundari
   std::string troubles;
   for (const auto make_plan : boundaries) {
     for (const auto& interpreter : interpreters) {
-      impl_->plan = make_plan(interpreter);
-      impl_->description = describe_box(impl_->plan, interpreter);
+      impl_->choose(make_plan, interpreter);
       std::string trouble = impl_->plan.missing;
       if (trouble.empty()) trouble = probe(*this);
       if (trouble.empty()) return;
@@ -166,8 +215,7 @@ Sandbox::Sandbox(const SandboxConfig& config, std::span<const MakePlan> boundari
     }
   }
   if (!config.unsafe) refuse(troubles);
-  impl_->plan = plan_nothing(interpreters[0]);
-  impl_->description = describe_box(impl_->plan, interpreters[0]);
+  impl_->choose(plan_nothing, interpreters[0]);
 }
 
 Sandbox::~Sandbox() = default;
@@ -178,27 +226,51 @@ Boundary Sandbox::boundary() const {
 const std::string& Sandbox::description() const {
   return impl_->description;
 }
+const std::string& Sandbox::python_path() const {
+  return impl_->interpreter.path;
+}
 const SandboxConfig& Sandbox::config() const {
   return impl_->config;
 }
 
-Box Sandbox::start(const Program& program, const StartOptions& how) const {
-  const auto& [config, plan, description, slots] = *impl_;
-  const TreeLimits tree{
-      static_cast<int64_t>(config.memory_mb * kMiB),
-      config.cpu_s,
-      config.processes + kOverheadTasks};
-  const bool namespaces = plan.boundary == Boundary::bubblewrap;
-  auto lease = std::make_unique<Box::Lease>(slots, tree, !namespaces);
-  const BoxUser user = lease->user();
+const Toolchain& Sandbox::toolchain(Language language) const {
+  return impl_->workshop(language).tools;
+}
+
+namespace {
+
+/// What is the same for every box of a kind: limits, and where its output ends.
+ProcessOptions box_options(
+    const SandboxConfig& config,
+    const Program& program,
+    const Sandbox::StartOptions& how) {
   ProcessOptions options;
   options.input =
       std::to_string(program.source.size()) + "\n" + program.source + program.input;
   options.keep_input_open = how.keep_input_open;
-  options.limits = process_limits(config);
-  options.wall_s = config.wall_s;
+  options.limits = process_limits(config, program.tools);
+  options.wall_s = config.wall_s + extra_seconds(config, program.tools);
   options.output_bytes = static_cast<size_t>(config.output_kb) << 10;
   if (how.output_bytes) options.output_bytes = how.output_bytes;
+  return options;
+}
+
+}  // namespace
+
+Box Sandbox::start(const Program& program, const StartOptions& how) const {
+  const auto& config = impl_->config;
+  const bool plain = program.tools == Language::python;
+  const auto& plan = plain ? impl_->plan : impl_->workshop(program.tools).plan;
+  const TreeLimits tree{
+      static_cast<int64_t>(config.memory_mb * kMiB),
+      config.cpu_s + extra_seconds(config, program.tools),
+      config.processes + kOverheadTasks};
+  const bool namespaces = plan.boundary == Boundary::bubblewrap;
+  auto lease =
+      std::make_unique<Box::Lease>(impl_->slots, tree, !namespaces, impl_->cgroups);
+  const BoxUser user = lease->user();
+  ProcessOptions options = box_options(config, program, how);
+  options.join = lease->cgroup->join();
   const int tasks =
       namespaces || user ? config.processes + 1 : shared_task_limit(config.processes);
   const std::string greeting = random_word();

@@ -38,15 +38,15 @@ BoundaryPlan plan_nothing(const Interpreter& interpreter);
 /// The environment of every box: fixed, so that runs repeat.
 std::vector<std::string> box_environment();
 
-/// A seccomp program (an array of struct sock_filter, as bytes) that denies what no
-/// Python program needs: sockets, namespaces, mounts, tracing, keyrings, io_uring,
-/// locks that reach other boxes, and every other ABI. `alone`: no namespaces around it,
-/// so signals to others and new sessions are denied too. Empty where there is no
-/// seccomp.
-std::string seccomp_program(bool alone);
+/// A seccomp program (an array of struct sock_filter, as bytes) that allows what Python
+/// and the tools of `language` need and nothing else: no sockets, namespaces, mounts,
+/// tracing, keyrings, io_uring, locks that reach other boxes, and no other ABI.
+/// `alone`: no namespaces around it, so signals to others and new sessions are denied
+/// too. Empty where there is no seccomp.
+std::string seccomp_program(bool alone, Language language);
 
-/// Tries to break out of a box of `sandbox` from inside. Empty if all of it failed as
-/// it must, else what went wrong.
+/// Tries to break out of a box of `sandbox` from inside, in more than ten ways. Empty
+/// if all of it failed as it must, else what went wrong.
 std::string probe(const Sandbox& sandbox);
 
 }  // namespace pupil

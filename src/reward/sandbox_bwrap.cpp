@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <set>
 
+#include "reward/box_watch.h"
+
 namespace pupil {
 namespace {
-
-constexpr const char* kTmpBytes = "67108864";
 
 using Arguments = std::vector<std::string>;
 
@@ -59,7 +59,9 @@ void add_file_system(Arguments& arguments, const Interpreter& interpreter) {
   for (const std::string device : {"/dev/null", "/dev/zero", "/dev/urandom"}) {
     append(arguments, {"--dev-bind", device, device});
   }
-  append(arguments, {"--perms", "1777", "--size", kTmpBytes, "--tmpfs", "/tmp"});
+  append(
+      arguments,
+      {"--perms", "1777", "--size", std::to_string(kBoxTmpBytes), "--tmpfs", "/tmp"});
   append(arguments, {"--remount-ro", "/", "--chdir", "/tmp"});
 }
 
@@ -86,7 +88,7 @@ BoundaryPlan plan_bubblewrap(const Interpreter& interpreter) {
   add_environment(command);
   // The first of `files` is descriptor 3.
   append(command, {"--seccomp", "3", interpreter.path});
-  plan.confine = [command, filter = seccomp_program(false)](
+  plan.confine = [command, filter = seccomp_program(false, interpreter.tools)](
                      ProcessOptions& options, const Arguments& arguments, BoxUser) {
     options.argv = command;
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());

@@ -8,6 +8,7 @@ namespace pupil {
 struct SandboxConfig {
   double wall_s = 10;
   double cpu_s = 5;
+  double compile_s = 30;
   int memory_mb = 512;
   int processes = 32;
   int output_kb = 64;
@@ -17,6 +18,10 @@ struct SandboxConfig {
   static void visit(Self& self, F&& f) {
     f("wall_s", self.wall_s, "wall-clock limit, in seconds", kPositive);
     f("cpu_s", self.cpu_s, "CPU limit, in seconds", kPositive);
+    f("compile_s",
+      self.compile_s,
+      "CPU and wall-clock allowance of a compiler, in seconds, beside the program's",
+      kPositive);
     f("memory_mb", self.memory_mb, "memory limit of the whole box, in MiB", Range{32});
     f("processes", self.processes, "process and thread limit", kAtLeastOne);
     f("output_kb",

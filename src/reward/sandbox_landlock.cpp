@@ -133,7 +133,7 @@ BoundaryPlan plan_landlock(const Interpreter& interpreter) {
   }
   Confinement base = confinement_for(version);
   base.rules = path_rules(interpreter);
-  base.filter = seccomp_program(true);
+  base.filter = seccomp_program(true, interpreter.tools);
   plan.confine = [base, path = interpreter.path](
                      ProcessOptions& options,
                      const std::vector<std::string>& arguments,

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
+#include <tuple>
 
+#include "base/log.h"
 #include "base/parallel.h"
 #include "reward/answer.h"
-#include "reward/grading.h"
+#include "reward/box_pool.h"
+#include "reward/program_grading.h"
 
 namespace pupil {
 namespace {
@@ -16,6 +20,9 @@ Score score_of(const Grade& grade) {
   std::string reason = std::to_string(grade.num_passed) + " of " +
                        std::to_string(grade.num_tests) + " tests passed";
   if (!grade.note.empty()) reason += "; " + grade.note;
+  if (grade.end != ExecutionResult::Outcome::ok) {
+    reason += std::string(" [") + grade.result_class() + "]";
+  }
   return {static_cast<double>(grade.num_passed) / grade.num_tests, reason};
 }
 
@@ -28,21 +35,74 @@ uint64_t key_of(const std::string& text) {
   return hash;
 }
 
-Score score_code(const Sandbox& sandbox, const Task& task, const std::string& code) {
-  if (code.empty()) return {0.0, "the answer has no Python code"};
-  const Submission submission{
-      .code = code,
-      .entry_point = entry_point_of(task),
-      .setup = task.setup,
-      .tests = split_tests(task.tests),
-      .order_key = key_of(task.id + "\n" + code)};
-  return score_of(grade(sandbox, submission));
-}
+/// Grades answers in warm boxes, and remembers which languages this machine lacks.
+class Grader {
+ public:
+  Grader(std::shared_ptr<const Sandbox> sandbox, unsigned workers)
+      : pool_(std::move(sandbox), workers),
+        boxes_{pool_.sandbox(), [this](const Program& p) { return pool_.take(p); }} {
+    pool_.prepare(student_box_program(pool_.sandbox().config()));
+  }
+
+  Score score(const Task& task, const AnswerProgram& program) {
+    if (program.code.empty()) {
+      const std::string name = name_of(program.language);
+      return {
+          0.0, "the answer has no " + (name == "python" ? "Python" : name) + " code"};
+    }
+    const uint64_t key = key_of(task.id + "\n" + program.code);
+    if (!is_for_programs(task)) {
+      const Submission submission{
+          .code = program.code,
+          .entry_point = entry_point_of(task),
+          .setup = task.setup,
+          .tests = split_tests(task.tests),
+          .order_key = key};
+      return score_of(grade(boxes_, submission));
+    }
+    const std::string trouble = trouble_with(program.language);
+    if (!trouble.empty()) return {std::nullopt, trouble};
+    return score_of(
+        grade_program(boxes_, {program.language, program.code, &task, key}));
+  }
+
+  static bool is_for_programs(const Task& task) {
+    return !task.io_tests.empty() || !task.test_command.empty();
+  }
+
+ private:
+  std::string trouble_with(Language language) {
+    std::lock_guard lock(mutex_);
+    const auto known = troubles_.find(language);
+    if (known != troubles_.end()) return known->second;
+    const std::string trouble = tools_trouble(boxes_, language);
+    if (!trouble.empty())
+      log_warning("[tests] " + trouble + "; its tasks are unscored");
+    return troubles_[language] = trouble;
+  }
+
+  BoxPool pool_;
+  Boxes boxes_;
+  std::mutex mutex_;  // guards troubles_
+  std::map<Language, std::string> troubles_;
+};
 
 // An answer may need two boxes, and waiting for the second must not starve the others.
 constexpr unsigned kMaxWorkers = 24;
 
-using Job = std::pair<const Task*, std::string>;
+using Job = std::tuple<const Task*, Language, std::string>;
+
+/// The answer's code; none where the task's language is not one of ours.
+std::optional<AnswerProgram> code_for(const Task& task, const std::string& answer) {
+  if (Grader::is_for_programs(task)) {
+    if (task.test_command.empty() || task.entry_point.empty()) {
+      return program_of_answer(answer, task.language);
+    }
+    const auto program = program_of_answer(answer, task.language);
+    if (!program || program->language != Language::python) return program;
+  }
+  return AnswerProgram{Language::python, code_of_answer(answer, entry_point_of(task))};
+}
 
 /// The different pairs of task and code, each with the samples that it stands for.
 std::map<Job, std::vector<size_t>> jobs_of(
@@ -50,11 +110,12 @@ std::map<Job, std::vector<size_t>> jobs_of(
   std::map<Job, std::vector<size_t>> jobs;
   for (size_t i = 0; i < samples.size(); ++i) {
     const auto& [task, completion] = samples[i];
-    if (task->tests.empty()) {
+    if (task->tests.empty() && !Grader::is_for_programs(*task)) {
       scores[i] = {std::nullopt, "the task has no tests"};
+    } else if (const auto program = code_for(*task, completion->text)) {
+      jobs[{task, program->language, program->code}].push_back(i);
     } else {
-      const auto code = code_of_answer(completion->text, entry_point_of(*task));
-      jobs[{task, code}].push_back(i);
+      scores[i] = {std::nullopt, "no tools for the language '" + task->language + "'"};
     }
   }
   return jobs;
@@ -63,14 +124,16 @@ std::map<Job, std::vector<size_t>> jobs_of(
 }  // namespace
 
 RewardFn tests_reward(std::shared_ptr<const Sandbox> sandbox, unsigned workers) {
-  return [sandbox = std::move(sandbox), workers](std::span<const Sample> samples) {
+  workers = std::min(workers, kMaxWorkers);
+  auto grader = std::make_shared<Grader>(std::move(sandbox), workers);
+  return [grader, workers](std::span<const Sample> samples) {
     std::vector<Score> scores(samples.size());
     const auto jobs = jobs_of(samples, scores);
     std::vector<std::pair<const Job*, const std::vector<size_t>*>> list;
     for (const auto& [job, members] : jobs) list.emplace_back(&job, &members);
-    parallel_for(list.size(), std::min(workers, kMaxWorkers), [&](size_t j) {
-      const auto& [task, code] = *list[j].first;
-      const Score score = score_code(*sandbox, *task, code);
+    parallel_for(list.size(), workers, [&](size_t j) {
+      const auto& [task, language, code] = *list[j].first;
+      const Score score = grader->score(*task, {language, code});
       for (const size_t i : *list[j].second) scores[i] = score;
     });
     return scores;

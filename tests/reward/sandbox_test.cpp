@@ -113,7 +113,7 @@ TEST(Sandbox, OnlyUnsafeGoesOnWithoutABoundary) {
   EXPECT_THROW(Sandbox(config, {}), std::runtime_error);
   config.unsafe = true;
   const Sandbox sandbox(config, {});
-  EXPECT_TRUE(sandbox.description().starts_with("none, Python 3."));
+  EXPECT_TRUE(sandbox.description().starts_with("none"));
   EXPECT_EQ(sandbox.run({"print(1)", ""}).output, "1\n");
 }
 

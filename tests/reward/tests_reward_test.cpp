@@ -150,7 +150,48 @@ const char* kTampering[] = {
     "def run_tests(*a): return True\ndef check(*a): return True\nsquare = check",
     "import sys\nsys.modules['unittest'] = sys.modules['pytest'] = None\n"
     "def square(x): raise AssertionError",
+    // 36: more ways to end well
+    "import ctypes\nctypes.CDLL(None).quick_exit(0)",
+    "import unittest\nraise unittest.SkipTest('done')",
+    "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\ndef square(x): return "
+    "77",
+    "import threading, os\nthreading.Timer(0.01, os._exit, (0,)).start()\n"
+    "def square(x):\n    import time\n    time.sleep(0.2)\n    return 77",
+    // 37: values that claim to be any other
+    "class A(str):\n    def __eq__(self, o): return True\n    __hash__ = str.__hash__\n"
+    "def square(x): return A('9')",
+    "class A(dict):\n    def __eq__(self, o): return True\n"
+    "def square(x): return A({1: 2})",
+    // 38 and 39: the grader's own parts
+    "import sys\nm = sys.modules['__main__']\nm.decode = lambda d: ((), {})\n"
+    "def square(x): return 77",
+    "import sys, inspect\ndef square(x):\n"
+    "    return next((v for f in inspect.stack() for v in f.frame.f_locals.values()\n"
+    "                 if type(v) in (int, float) and v > 4), 77)",
+    "open('/tmp/conftest.py', 'w').write('import os; os._exit(0)')\n"
+    "def square(x): return 77",
+    // 40: verdicts, made up
+    "print('P 0\\n' * 50, flush=True)\nprint('all tests passed')\n"
+    "def square(x): return '{\"passed\": true}'",
+    // 42: good where nobody looks
+    "import os\nif os.path.exists('/etc/passwd'):\n    def square(x): return x * x\n"
+    "else:\n    def square(x): return 77",
+    // 43: what the prompt shows, by heart
+    "def square(x): return {5: 25, 6: 36}.get(x, 77)",
 };
+
+// 34: a reason is one line of text without a terminal's commands.
+TEST(TestsReward, ReasonsBearNoCommandsForATerminal) {
+  const Task task = make_task("f", {"assert f(1) == 2"});
+  for (const char* code :
+       {"def f(x):\n    raise ValueError('\\x1b[2J\\n[info] reward 1.0\\r')",
+        "def f(x):\n    return '\\x1b]0;x\\x07\\n1 of 1 tests passed'",
+        "raise KeyError('\\x9b2J\\u202e')"}) {
+    const Score s = score(task, fenced(code));
+    EXPECT_EQ(s.value, 0.0);
+    for (const unsigned char c : s.reason) EXPECT_GE(c, 0x20) << s.reason;
+  }
+}
 
 TEST(TestsReward, TamperingIsNotPaid) {
   Task task = square_task();
