@@ -21,12 +21,9 @@ bool is_masked(const Rollout& rollout, const BatchConfig& config) {
 }
 
 bool teaches(const RolloutGroup& group) {
-  GroupRewards rewards;
-  for (const auto& rollout : group.rollouts) {
-    if (rollout.reward && rollout.advantage != 0) return true;
-    rewards.push_back(rollout.reward);
-  }
-  return has_spread(rewards);
+  return std::any_of(group.rollouts.begin(), group.rollouts.end(), [](const auto& r) {
+    return r.reward && r.advantage != 0;
+  });
 }
 
 // The rollouts to learn from.

@@ -42,7 +42,7 @@ struct BatchConfig {
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);
 
 /// The microbatches of a step. Only what teaches is in them: unscored rollouts, groups
-/// without spread or advantage and, if configured, truncated completions are left
+/// whose advantages are all 0 and, if configured, truncated completions are left
 /// out, so the arrays equal those of the same groups without them.
 std::vector<Microbatch> pack(
     std::span<const RolloutGroup> groups, const BatchConfig& config);

@@ -74,7 +74,8 @@ TEST(Batch, SplitsByTokensAndLosesNoRow) {
   std::mt19937 random(3);
   for (int limit : {1, 12, 20, 40, 4096}) {
     auto group = random_group(random, 8);
-    group.rollouts[0].reward = 9;  // spread for certain
+    group.rollouts[0].reward = 9;
+    group.rollouts[0].advantage = 1;  // spread for certain
     BatchConfig config{.max_tokens = limit};
     std::vector<int> seen(8, 0);
     for (const auto& b : pack_one(group, config)) {
@@ -110,7 +111,7 @@ TEST(Batch, UnscoredRolloutsChangeNoBit) {
 
 TEST(Batch, AGroupWithoutSpreadIsNoWork) {
   auto group = two_completions();
-  group.rollouts[1].reward = 1.0;
+  for (auto& rollout : group.rollouts) rollout.advantage = 0;
   EXPECT_TRUE(pack_one(group, {}).empty());
   auto totals = totals_of(std::vector<RolloutGroup>{group}, {});
   EXPECT_EQ(totals.num_sequences, 2);
