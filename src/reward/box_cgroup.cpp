@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <sstream>
 #include <thread>
 
@@ -20,6 +22,7 @@ namespace {
 
 constexpr int kRemovalTries = 50;
 constexpr const char* kTrialName = "/pupil-trial-";
+constexpr const char* kGroupPrefix = "pupil-";  // then the process's id
 
 bool write_value(const std::string& path, const std::string& value) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -110,6 +113,23 @@ long long number_in(const std::string& path, const std::string& key) {
   return 0;
 }
 
+/// Groups that a killed process left. Only empty ones can be removed, so those of
+/// others that live stay.
+void sweep(const std::string& folder) {
+  std::error_code trouble;
+  std::filesystem::directory_iterator entry(folder, trouble), end;
+  std::vector<std::string> stale;
+  for (; !trouble && entry != end; entry.increment(trouble)) {
+    const std::string name = entry->path().filename();
+    const pid_t pid = name.starts_with(kGroupPrefix)
+                          ? std::atoi(name.c_str() + std::strlen(kGroupPrefix))
+                          : 0;
+    if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH)
+      stale.push_back(entry->path());
+  }
+  for (const auto& group : stale) ::rmdir(group.c_str());
+}
+
 void remove_group(const std::string& group) {
   for (int i = 0; i < kRemovalTries; ++i) {
     if (::rmdir(group.c_str()) == 0 || errno == ENOENT) return;
@@ -144,8 +164,12 @@ CgroupFolders find_cgroups(const std::string& mounts, const std::string& members
 }
 
 CgroupFolders find_cgroups() {
-  return find_cgroups(
+  const CgroupFolders found = find_cgroups(
       read_available("/proc/self/mounts"), read_available("/proc/self/cgroup"));
+  for (const auto& folder : {found.memory, found.processes}) {
+    if (!folder.empty()) sweep(folder);
+  }
+  return found;
 }
 
 BoxCgroup::BoxCgroup(
