@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 namespace pupil {
 
@@ -26,6 +29,17 @@ constexpr uint64_t keyed_bits(std::initializer_list<uint64_t> key) {
 /// Uniform in [0, 1), with 24 bits, so that it stays below 1 as a float.
 constexpr float keyed_uniform(std::initializer_list<uint64_t> key) {
   return static_cast<float>(keyed_bits(key) >> 40) * 0x1p-24f;
+}
+
+/// A fixed order of `count` things that follows from `seed` alone: element i is what
+/// stands at place i.
+inline std::vector<size_t> shuffled(size_t count, uint64_t seed) {
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  for (size_t i = count; i > 1; --i) {
+    std::swap(order[i - 1], order[keyed_bits({seed, i}) % i]);
+  }
+  return order;
 }
 
 }  // namespace pupil

@@ -1,9 +1,8 @@
 #include "reward/grading.h"
 
 #include <algorithm>
-#include <numeric>
-#include <random>
 
+#include "base/random.h"
 #include "reward/box_talk.h"
 #include "reward/grader_programs.h"
 #include "reward/grading_notes.h"
@@ -92,14 +91,6 @@ bool load(const Submission& submission, BoxTalk& student, Grade& grade) {
 }
 
 }  // namespace
-
-std::vector<size_t> shuffled(size_t count, uint64_t key) {
-  std::vector<size_t> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  std::mt19937_64 random(key);
-  for (size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random() % i]);
-  return order;
-}
 
 Boxes fresh_boxes(const Sandbox& sandbox) {
   return {sandbox, [&sandbox](const Program& program) {

@@ -43,9 +43,6 @@ struct Boxes {
 /// Boxes of `sandbox` that are started when they are asked for.
 Boxes fresh_boxes(const Sandbox& sandbox);
 
-/// 0 ... count - 1 in an order that `key` decides.
-std::vector<size_t> shuffled(size_t count, uint64_t key);
-
 /// The programs that graded boxes begin with, for a pool to prepare.
 Program student_box_program(const SandboxConfig& config);
 Program checker_box_program(const SandboxConfig& config);

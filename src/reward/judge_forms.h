@@ -28,10 +28,6 @@ struct GroupJudgement {
 /// each of 1 to `count`, in any order, or nothing.
 GroupJudgement read_group(const Rubric& rubric, std::string_view text, size_t count);
 
-/// A fixed order of `count` things that follows from `seed` alone: element i is what
-/// stands at place i.
-std::vector<size_t> shuffled(size_t count, uint64_t seed);
-
 /// The request that asks which of two answers is better, `a` or `b`.
 ChatRequest pair_request(
     const Rubric& rubric,

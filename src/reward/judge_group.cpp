@@ -1,7 +1,5 @@
 // All answers of a group in one request.
 
-#include <numeric>
-
 #include "base/random.h"
 #include "reward/chat_text.h"
 #include "reward/judge_data.h"
@@ -102,15 +100,6 @@ GroupJudgement read_group(const Rubric& rubric, std::string_view text, size_t co
     if (!out.answers[number - 1].score) return invalid(out.answers[number - 1].reason);
   }
   return out;
-}
-
-std::vector<size_t> shuffled(size_t count, uint64_t seed) {
-  std::vector<size_t> order(count);
-  std::iota(order.begin(), order.end(), size_t{0});
-  for (size_t i = count; i > 1; --i) {
-    std::swap(order[i - 1], order[keyed_bits({seed, i}) % i]);
-  }
-  return order;
 }
 
 }  // namespace pupil

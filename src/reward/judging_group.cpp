@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "base/random.h"
 #include "base/sha256.h"
 #include "reward/judge_forms.h"
 #include "reward/judge_plain.h"

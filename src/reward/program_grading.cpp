@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "base/quote.h"
+#include "base/random.h"
 #include "reward/grader_programs.h"
 #include "reward/grading_notes.h"
 #include "reward/program_commands.h"
