@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadText{
             "choice",
             "teacher: {provider: openia}\n",
-            "8: teacher.provider: expected one of none, openai, anthropic, got "
+            "8: teacher.provider: expected one of none, openai, anthropic, local, got "
             "'openia'"},
         BadText{"twice", "seed: 1\nseed: 2\n", "9: 'seed' is given twice"},
         BadText{

@@ -236,7 +236,8 @@ TEST_F(ScoreTest, AProgramScoresATrainingRun) {
   EXPECT_NE(world_.read("run/rollouts.jsonl").find("\"mine\":0.0"), std::string::npos);
   EXPECT_EQ(world_.read("run/rewards/mine.stderr"), "warming up\n");
   EXPECT_NE(
-      world_.read("run/config.yaml").find("{weight: 0.5, command: [python3, mine.py]}"),
+      world_.read("run/config.yaml")
+          .find("{weight: 0.5, share: 1, command: [python3, mine.py]}"),
       std::string::npos)
       << world_.read("run/config.yaml");
 }

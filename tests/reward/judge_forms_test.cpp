@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "base/random.h"
 #include "support/teacher_world.h"
 
 namespace pupil::testing {
