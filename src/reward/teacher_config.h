@@ -47,6 +47,14 @@ struct TeacherConfig {
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
+    visit_provider(self, f);
+    visit_judging(self, f);
+    visit_requests(self, f);
+  }
+
+ private:
+  template <class Self, class F>
+  static void visit_provider(Self& self, F&& f) {
     f("provider",
       self.provider,
       "whose chat API the teacher speaks; local: a model in this program",
@@ -62,6 +70,10 @@ struct TeacherConfig {
       self.api_key_env,
       "environment variable that holds the key; default OPENAI_API_KEY or "
       "ANTHROPIC_API_KEY");
+  }
+
+  template <class Self, class F>
+  static void visit_judging(Self& self, F&& f) {
     f("mode",
       self.mode,
       "grades for each answer, for all of a group at once, wins among its answers, or "
@@ -88,6 +100,10 @@ struct TeacherConfig {
       self.known_answer_rate,
       "share of judged answers that come with a known-bad program to be judged",
       kUnit);
+  }
+
+  template <class Self, class F>
+  static void visit_requests(Self& self, F&& f) {
     f("temperature", self.temperature, "of the teacher's answers", kNotNegative);
     f("max_tokens", self.max_tokens, "limit of one answer", kAtLeastOne);
     f("timeout_s", self.timeout_s, "limit of one request, in seconds", kPositive);
