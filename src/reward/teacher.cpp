@@ -1,6 +1,7 @@
 #include "reward/teacher.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "reward/chat_text.h"
 #include "reward/judge.h"
@@ -9,20 +10,39 @@ namespace pupil {
 
 namespace {
 
+TeacherPrices prices_of(const TeacherConfig& config) {
+  bool priced = config.price_per_mtok_in && config.price_per_mtok_out;
+  if (config.max_cost_usd > 0 && !priced) {
+    throw std::invalid_argument(
+        "[teacher.max_cost_usd] a cap needs prices: set teacher.price_per_mtok_in and "
+        "teacher.price_per_mtok_out, in USD for a million tokens (0 is a price)");
+  }
+  return {config.price_per_mtok_in.value_or(0), config.price_per_mtok_out.value_or(0)};
+}
+
 ClientOptions client_options(
     const TeacherConfig& config, const TeacherOptions& options) {
+  int limit = config.tokens_per_minute;
+  if (limit > 0 && limit < config.max_tokens) {
+    throw std::invalid_argument(
+        "[teacher.tokens_per_minute] " + std::to_string(limit) +
+        " is less than one answer may have (teacher.max_tokens: " +
+        std::to_string(config.max_tokens) + "); raise it or lower that");
+  }
   ClientOptions out;
   out.max_concurrency = config.max_concurrency;
   out.retry = options.retry.value_or(RetryPolicy{.max_retries = config.max_retries});
+  out.rate.requests = config.requests_per_minute;
+  out.rate.tokens = limit;
+  out.max_cost_usd = config.max_cost_usd;
+  out.prices = prices_of(config);
+  out.max_outage_s = config.max_outage_s;
+  out.stop_requested = options.stop_requested;
+  out.on_notice = options.on_notice;
   return out;
 }
 
-[[noreturn]] void stop(const ChatEndpoint& endpoint, const ChatReply& reply) {
-  if (reply.outcome == ChatOutcome::out_of_quota) {
-    throw TeacherOutOfQuota(
-        "[teacher] no quota or credit is left: " + reply.error +
-        "; add some and resume: what was answered is in the cache");
-  }
+[[noreturn]] void refuse(const ChatEndpoint& endpoint, const ChatReply& reply) {
   std::string key = endpoint.key.empty() ? "no key was sent, see teacher.api_key_env"
                                          : "check the key in " + endpoint.key_env;
   throw TeacherRefused(
@@ -30,10 +50,48 @@ ClientOptions client_options(
       ", teacher.model and teacher.base_url");
 }
 
-void stop_if_final(
-    const ChatEndpoint& endpoint, const std::vector<ChatReply>& replies) {
+constexpr const char* kResume = " and resume: what was answered is in the cache";
+
+void stop_if_final(const ChatEndpoint& endpoint, const ChatReply& reply) {
+  switch (reply.outcome) {
+    case ChatOutcome::out_of_quota:
+      throw TeacherOutOfQuota(
+          "[teacher] no quota or credit is left: " + reply.error + "; add some" +
+          kResume);
+    case ChatOutcome::over_budget:
+      throw TeacherOverBudget(
+          "[teacher.max_cost_usd] the run has spent what it may: " + reply.error +
+          "; raise it" + kResume);
+    case ChatOutcome::down:
+      throw TeacherDown(
+          "[teacher] no answer for teacher.max_outage_s: " + reply.error +
+          "; wait until it is back" + kResume);
+    case ChatOutcome::cancelled:
+      throw Stopped("[teacher] stopped while waiting for it: " + reply.error);
+    case ChatOutcome::unauthorized:
+      refuse(endpoint, reply);
+    case ChatOutcome::ok:
+    case ChatOutcome::length:
+    case ChatOutcome::refused:
+    case ChatOutcome::malformed:
+    case ChatOutcome::busy:
+    case ChatOutcome::unavailable:
+    case ChatOutcome::rejected:
+      return;
+  }
+}
+
+void stop_if_failed(
+    const TeacherConfig& config,
+    const ChatEndpoint& endpoint,
+    const std::vector<ChatReply>& replies) {
+  for (const auto& reply : replies) stop_if_final(endpoint, reply);
+  if (config.on_failure != "stop") return;
   for (const auto& reply : replies) {
-    if (is_final(reply.outcome)) stop(endpoint, reply);
+    if (reply.error.empty()) continue;
+    throw TeacherDown(
+        "[teacher] a question has no usable answer: " + reply.error +
+        "; teacher.on_failure: unscored leaves its sample unscored; resume goes on");
   }
 }
 
@@ -101,7 +159,7 @@ void Teacher::check() {
   Completion completion;
   completion.text = "```python\ndef add(a, b):\n    return a + b\n```";
   Sample sample{&task, &completion};
-  Score score = judge(std::span(&sample, 1)).front();
+  Score score = judge(std::span(&sample, 1), false).front();
   if (!score.value) {
     throw std::runtime_error(
         "[teacher] cannot grade a known program: " + score.reason +
@@ -110,6 +168,10 @@ void Teacher::check() {
 }
 
 std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
+  return judge(samples, true);
+}
+
+std::vector<Score> Teacher::judge(std::span<const Sample> samples, bool patient) {
   std::vector<Score> scores(samples.size());
   std::vector<Question> questions;
   std::vector<size_t> places;  // the sample of each question
@@ -126,8 +188,9 @@ std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
     questions.push_back({std::move(request), {kRubricVersion, kParserVersion}});
     places.push_back(i);
   }
-  auto replies = answers_.get(questions, check_judgement);
-  stop_if_final(answers_.endpoint(), replies);
+  auto replies = answers_.get(questions, check_judgement, patient);
+  if (patient) stop_if_failed(config_, answers_.endpoint(), replies);
+  for (const auto& reply : replies) stop_if_final(answers_.endpoint(), reply);
   for (size_t q = 0; q < replies.size(); ++q) scores[places[q]] = score_of(replies[q]);
   return scores;
 }
@@ -145,12 +208,20 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
     }
   }
   auto replies = answers_.get(questions, check_text);
-  stop_if_final(answers_.endpoint(), replies);
+  stop_if_failed(config_, answers_.endpoint(), replies);
   std::vector<std::vector<WrittenAnswer>> out(prompts.size());
   for (size_t i = 0; i < replies.size(); ++i) {
     out[i / static_cast<size_t>(n)].push_back(written(replies[i]));
   }
   return out;
+}
+
+void Teacher::keep_ledger(const std::string& path) {
+  answers_.keep_ledger(path);
+}
+
+const std::string& Teacher::key_variable() const {
+  return answers_.endpoint().key_env;
 }
 
 TeacherStats Teacher::stats() const {

@@ -30,10 +30,22 @@ struct TeacherOutOfQuota : Stopped {
   using Stopped::Stopped;
 };
 
+/// The next request could have cost more than `max_cost_usd` allows.
+struct TeacherOverBudget : Stopped {
+  using Stopped::Stopped;
+};
+
+/// No request succeeded for `max_outage_s`, or one did not and `on_failure` is `stop`.
+struct TeacherDown : Stopped {
+  using Stopped::Stopped;
+};
+
 /// What the program passes in from outside.
 struct TeacherOptions {
   Environment environment = process_environment;
   std::optional<RetryPolicy> retry;  // default: the providers' own, config.max_retries
+  std::function<bool()> stop_requested = {};  // ends the waiting for a teacher
+  std::function<void(const std::string& text)> on_notice = {};  // see ClientOptions
 };
 
 /// One answer that the teacher wrote, or why there is none.
@@ -47,16 +59,19 @@ struct WrittenAnswer {
 class Teacher {
  public:
   /// Throws std::invalid_argument for a configuration that cannot work, a missing key
-  /// among it, and std::runtime_error for a cache that cannot be opened. Sends nothing.
+  /// or price among it, and std::runtime_error for a cache that cannot be opened. Sends
+  /// nothing.
   explicit Teacher(const TeacherConfig& config, const TeacherOptions& options = {});
 
   /// Grades one known program, so that a run with a teacher that does not answer, or
-  /// answers nonsense, ends before it began. Throws std::runtime_error, TeacherRefused
-  /// or TeacherOutOfQuota. Its answer is cached as any other.
+  /// answers nonsense, ends before it began: one that is down is not waited for. Throws
+  /// std::runtime_error, TeacherRefused or what stops a run below. Its answer is cached
+  /// as any other.
   void check();
 
   /// Grades answers by the rubric of judge.h; element i is for sample i. Throws
-  /// TeacherRefused or TeacherOutOfQuota.
+  /// TeacherRefused, and TeacherOutOfQuota, TeacherOverBudget, TeacherDown or another
+  /// Stopped where the run has to be saved and stopped.
   std::vector<Score> judge(std::span<const Sample> samples);
 
   /// Writes `n` answers to each chat: [prompts][n]. Answer k of a chat is cached as its
@@ -68,9 +83,17 @@ class Teacher {
       double temperature,
       int max_tokens);
 
+  /// Counts spending in this file from now on, what it holds included. Throws
+  /// std::runtime_error if it cannot be used.
+  void keep_ledger(const std::string& path);
+
+  /// The environment variable that holds the key.
+  const std::string& key_variable() const;
+
   TeacherStats stats() const;
 
  private:
+  std::vector<Score> judge(std::span<const Sample> samples, bool patient);
   TeacherConfig config_;
   TeacherAnswers answers_;
   std::atomic<int64_t> local_zeros_ = 0;

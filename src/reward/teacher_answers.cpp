@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cstdio>
 #include <future>
 #include <mutex>
 #include <unordered_map>
@@ -54,6 +55,19 @@ ChatReply checked(ChatReply reply, const ReplyCheck& check) {
 
 }  // namespace
 
+std::string summary_of(const TeacherStats& stats) {
+  auto count = [](int64_t number) { return std::to_string(number); };
+  std::string text = count(stats.calls) + " requests (" + count(stats.retries) +
+                     " retries), " + count(stats.cache_hits) +
+                     " answers from the cache, " + count(stats.input_tokens) + " + " +
+                     count(stats.output_tokens) + " tokens";
+  if (stats.failed > 0) text += ", " + count(stats.failed) + " questions failed";
+  if (stats.spent_usd <= 0) return text;
+  char usd[32];
+  std::snprintf(usd, sizeof usd, ", %.4f USD", stats.spent_usd);
+  return text + usd;
+}
+
 struct TeacherAnswers::State {
   TeacherClient client;
   TeacherCache cache;
@@ -65,8 +79,8 @@ struct TeacherAnswers::State {
       : client(std::move(endpoint), options), cache(file) {}
 
   Pending look_up(const Question& question, std::vector<Claim>& claims);
-  void ask(std::vector<Claim>& claims, const ReplyCheck& check);
-  void ask_once(std::vector<Claim*>& open, const ReplyCheck& check);
+  void ask(std::vector<Claim>& claims, const ReplyCheck& check, bool patient);
+  void ask_once(std::vector<Claim*>& open, const ReplyCheck& check, bool patient);
   void store(const Claim& claim);
   void release(std::vector<Claim>& claims);
 };
@@ -93,7 +107,8 @@ Pending TeacherAnswers::State::look_up(
   return pending[key] = claims.back().promise.get_future().share();
 }
 
-void TeacherAnswers::State::ask(std::vector<Claim>& claims, const ReplyCheck& check) {
+void TeacherAnswers::State::ask(
+    std::vector<Claim>& claims, const ReplyCheck& check, bool patient) {
   for (int round = 0; round < 2; ++round) {
     std::vector<Claim*> open;
     for (auto& claim : claims) {
@@ -104,23 +119,24 @@ void TeacherAnswers::State::ask(std::vector<Claim>& claims, const ReplyCheck& ch
       std::lock_guard lock(mutex);
       stats.reasks += static_cast<int64_t>(open.size());
     }
-    ask_once(open, check);
+    ask_once(open, check, patient);
   }
 }
 
 void TeacherAnswers::State::ask_once(
-    std::vector<Claim*>& open, const ReplyCheck& check) {
+    std::vector<Claim*>& open, const ReplyCheck& check, bool patient) {
   std::vector<ChatRequest> requests;
   requests.reserve(open.size());
   for (const Claim* claim : open) requests.push_back(claim->request);
   // Stored as it comes, not at the end: a run that is killed keeps what it has.
-  client.ask(requests, [&](size_t i, const ChatReply& reply) {
+  auto take = [&](size_t i, const ChatReply& reply) {
     Claim& claim = *open[i];
     claim.reply = checked(reply, check);
     bool good = is_good(claim.reply);
     claim.settled = good || !worth_a_fresh_question(claim.reply.outcome);
     if (good) store(claim);
-  });
+  };
+  client.ask(requests, take, patient);
 }
 
 /// A cache that is full must not end a run: the answer is used, and the loss is
@@ -155,7 +171,7 @@ TeacherAnswers::TeacherAnswers(
 TeacherAnswers::~TeacherAnswers() = default;
 
 std::vector<ChatReply> TeacherAnswers::get(
-    std::span<const Question> questions, const ReplyCheck& check) {
+    std::span<const Question> questions, const ReplyCheck& check, bool patient) {
   std::vector<Claim> claims;
   std::vector<Pending> replies;
   replies.reserve(questions.size());
@@ -163,7 +179,7 @@ std::vector<ChatReply> TeacherAnswers::get(
     for (const auto& question : questions) {
       replies.push_back(state_->look_up(question, claims));
     }
-    state_->ask(claims, check);
+    state_->ask(claims, check, patient);
   } catch (...) {
     state_->release(claims);  // nobody may wait for ever for a claim of this call
     throw;
@@ -173,6 +189,10 @@ std::vector<ChatReply> TeacherAnswers::get(
   out.reserve(replies.size());
   for (auto& reply : replies) out.push_back(reply.get());
   return out;
+}
+
+void TeacherAnswers::keep_ledger(const std::string& path) {
+  state_->client.keep_ledger(path);
 }
 
 const ChatEndpoint& TeacherAnswers::endpoint() const {
@@ -188,6 +208,9 @@ TeacherStats TeacherAnswers::stats() const {
   out.input_tokens = sent.input_tokens;
   out.output_tokens = sent.output_tokens;
   out.seconds = sent.seconds;
+  out.probes = sent.probes;
+  out.outages = sent.outages;
+  out.spent_usd = sent.spent_usd;
   return out;
 }
 

@@ -38,8 +38,14 @@ struct TeacherStats {
   int64_t unstored = 0;     // good answers that the cache could not take
   int64_t input_tokens = 0;
   int64_t output_tokens = 0;
-  double seconds = 0;  // summed over the HTTP requests
+  double seconds = 0;    // summed over the HTTP requests
+  int64_t probes = 0;    // HTTP requests that ask whether a silent server is back
+  int64_t outages = 0;   // times that the server was down
+  double spent_usd = 0;  // by the ledger, so with what was spent before a resume
 };
+
+/// "12 requests (2 retries), 30 answers from the cache, 1200 + 300 tokens, 0.0040 USD".
+std::string summary_of(const TeacherStats& stats);
 
 /// Owns client and cache. Safe to use from many threads.
 class TeacherAnswers {
@@ -53,8 +59,14 @@ class TeacherAnswers {
   /// Element i answers question i: outcome ok or length for what `check` found good and
   /// only that is stored; any other outcome with its error. Throws std::runtime_error
   /// if the cache cannot be read.
+  /// Where the server is down it is waited for only if the caller is `patient`.
   std::vector<ChatReply> get(
-      std::span<const Question> questions, const ReplyCheck& check);
+      std::span<const Question> questions,
+      const ReplyCheck& check,
+      bool patient = true);
+
+  /// TeacherClient::keep_ledger.
+  void keep_ledger(const std::string& path);
 
   const ChatEndpoint& endpoint() const;
   TeacherStats stats() const;
