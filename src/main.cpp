@@ -39,6 +39,8 @@ void add_commands(CLI::App& app) {
   pupil::add_tokenize(app);
   pupil::add_convert(app);
   pupil::add_bench(app);
+  pupil::add_cache(app);
+  pupil::add_collect(app);
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {

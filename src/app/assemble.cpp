@@ -100,9 +100,9 @@ Stages stages_of(const Session& session, GenerateFn generate) {
 
 Session::Session(const Config& given)
     : config(resolved(given)),
+      teacher(make_teacher(config)),  // first: a missing key costs no loading
       model(loaded_model(config)),
       train_tasks(read_tasks(config.data.train, model, config)),
-      teacher(make_teacher(config)),
       rewards(make_rewards(config, teacher)),
       stages(stages_of(*this, training_samples(*this))),
       eval_stages(stages_of(*this, student_samples(*this))) {

@@ -5,6 +5,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/progress.h"
+#include "base/secret.h"
+#include "base/signals.h"
 #include "reward/format_reward.h"
 #include "reward/rubric.h"
 #include "reward/sandbox.h"
@@ -41,7 +44,12 @@ RewardFn make_reward(
 
 std::shared_ptr<Teacher> make_teacher(const Config& config) {
   if (config.teacher.provider == "none") return nullptr;
-  return std::make_shared<Teacher>(config.teacher);
+  TeacherOptions options;
+  options.stop_requested = StopSignals::requested;
+  options.on_notice = announce_progress;
+  auto teacher = std::make_shared<Teacher>(config.teacher, options);
+  hide_variable(teacher->key_variable());
+  return teacher;
 }
 
 std::vector<RewardFunction> make_rewards(
