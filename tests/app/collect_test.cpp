@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <mutex>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -104,10 +105,11 @@ TEST_F(Collect, TheTeachersAnswersNeedNoStudentAndArePaidOnce) {
 TEST_F(Collect, AKilledRunGoesOnAndNothingIsPaidTwice) {
   std::mutex mutex;
   std::multiset<std::string> asked;
+  const std::regex marks("[0-9a-f]{32}");  // new in each request for a grade
   ScriptedServer server([&](const SeenRequest& request) {
     {
       std::lock_guard lock(mutex);
-      asked.insert(request.body);
+      asked.insert(std::regex_replace(request.body, marks, ""));
     }
     auto reply = teach(request);
     reply.delay_s = 0.002;
