@@ -29,8 +29,7 @@ bool is_transient(ChatOutcome outcome) {
 }
 
 bool is_final(ChatOutcome outcome) {
-  return outcome == ChatOutcome::unauthorized || outcome == ChatOutcome::out_of_quota ||
-         outcome == ChatOutcome::over_budget || outcome == ChatOutcome::down;
+  return outcome == ChatOutcome::unauthorized || outcome == ChatOutcome::out_of_quota;
 }
 
 std::optional<double> server_wait_s(const HttpReply& reply) {
