@@ -9,6 +9,7 @@
 #   make test-long            the rest: sanitizers over everything, long runs, mlx-lm
 #   make lint                 form, layers, sizes, clang-tidy over src/
 #   make bench                the kernels beside this machine's limits
+#   make fuzz                 the readers of what others wrote, a minute each (needs clang)
 #   make format               clang-format over the tree
 #   make docs                 docs/config.md and docs/methods.md from the code
 #   make install PREFIX=...   the program and MLX's libraries (default /usr/local)
@@ -18,7 +19,8 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 CTEST = ctest --output-on-failure --no-tests=error --parallel $(JOBS)
 
-.PHONY: build demo test test-asan test-tsan test-arm64 test-long lint bench format docs install clean
+.PHONY: build demo test test-asan test-tsan test-arm64 test-long lint bench fuzz format docs \
+  install clean
 
 build:
 	@scripts/build.sh release pupil
@@ -58,6 +60,10 @@ bench:
 	@scripts/build.sh release ops_bench
 	@build/release/benchmarks/ops_bench --benchmark_min_time=0.02 --benchmark_repetitions=9 \
 	  --benchmark_enable_random_interleaving
+
+fuzz:
+	@scripts/setup.sh
+	@scripts/fuzz.sh
 
 format:
 	@scripts/setup.sh

@@ -42,6 +42,8 @@ void add_commands(CLI::App& app) {
   pupil::add_loss(app);
   pupil::add_advantages(app);
   pupil::add_bench(app);
+  pupil::add_cache(app);
+  pupil::add_collect(app);
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {

@@ -17,9 +17,14 @@ namespace pupil {
 
 namespace {
 
-std::optional<LocalModel> local_model(const Config& config, const Model& student) {
-  if (config.teacher.provider != "local") return std::nullopt;
-  return local_judge(config.teacher, student);
+bool judges_locally(const Config& config) {
+  return config.teacher.provider == "local";
+}
+
+// Made before the model is loaded: a missing key costs no loading. A local judge needs
+// the model and comes later.
+std::shared_ptr<Teacher> remote_teacher(const Config& config) {
+  return judges_locally(config) ? nullptr : make_teacher(config);
 }
 
 // Evaluation's random streams are none of training's.
@@ -111,12 +116,14 @@ Stages stages_of(const Session& session, GenerateFn generate) {
 
 Session::Session(const Config& given)
     : config(resolved(given)),
+      teacher(remote_teacher(config)),
       model(loaded_model(config)),
-      train_tasks(read_tasks(config.data.train, model, config)),
-      teacher(make_teacher(config, local_model(config, model))),
-      rewards(make_rewards(config, teacher)),
-      stages(stages_of(*this, training_samples(*this))),
-      eval_stages(stages_of(*this, student_samples(*this))) {
+      train_tasks(read_tasks(config.data.train, model, config)) {
+  if (judges_locally(config))
+    teacher = make_teacher(config, local_judge(config.teacher, model));
+  rewards = make_rewards(config, teacher);
+  stages = stages_of(*this, training_samples(*this));
+  eval_stages = stages_of(*this, student_samples(*this));
   if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
 }
 

@@ -24,10 +24,10 @@ struct AskedTask {
 
 /// The parts of a run, which refer to each other: neither copied nor moved.
 struct Session {
-  Config config;  // resolved
-  Model model;    // with its adapter
-  std::vector<AskedTask> train_tasks, eval_tasks;
+  Config config;                     // resolved
   std::shared_ptr<Teacher> teacher;  // null: none is configured
+  Model model;                       // with its adapter
+  std::vector<AskedTask> train_tasks, eval_tasks;
   std::vector<RewardFunction> rewards;
   Stages stages;       // of training: the samples are the student's or the teacher's
   Stages eval_stages;  // of evaluations, which measure the student whoever teaches it

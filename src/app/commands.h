@@ -10,6 +10,8 @@ namespace pupil {
 // Each line here has one in main.cpp.
 void add_advantages(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_cache(CLI::App& app);
+void add_collect(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_init(CLI::App& app);

@@ -5,6 +5,9 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/progress.h"
+#include "base/secret.h"
+#include "base/signals.h"
 #include "reward/format_reward.h"
 #include "reward/length_reward.h"
 #include "reward/program_reward.h"
@@ -88,7 +91,11 @@ std::shared_ptr<Teacher> make_teacher(
   if (config.teacher.provider == "none") return nullptr;
   TeacherOptions options;
   options.local = std::move(local);
-  return std::make_shared<Teacher>(config.teacher, options);
+  options.stop_requested = StopSignals::requested;
+  options.on_notice = announce_progress;
+  auto teacher = std::make_shared<Teacher>(config.teacher, options);
+  hide_variable(teacher->key_variable());
+  return teacher;
 }
 
 std::vector<RewardFunction> make_rewards(

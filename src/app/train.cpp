@@ -166,6 +166,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   if (before) report(session, run, *before, trainer);
   for (const auto& line : judges.lines()) run.print(line);
   print_adapter(session, run);
+  if (session.teacher) run.print("teacher: " + summary_of(session.teacher->stats()));
 }
 
 void run_train(const TrainOptions& options) {
@@ -180,6 +181,7 @@ void run_train(const TrainOptions& options) {
       *session.config.logging.run_dir,
       options.resume,
       adapter_config_text(lora, fs::absolute(session.model.path).string()));
+  if (session.teacher) session.teacher->keep_ledger(run.path() / "teacher.sqlite");
   run.write("config.yaml", dump_yaml(session.config));
   if (session.config.logging.tensorboard) run.start_tensorboard();
   run.print("run directory: " + run.path().string());

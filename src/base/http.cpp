@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <chrono>
 #include <ctime>
 #include <stdexcept>
 #include <string_view>
@@ -24,6 +25,8 @@ struct Transfer {
   CURL* easy = curl_easy_init();
   curl_slist* headers = nullptr;
   size_t header_bytes = 0;
+  double moved_s = 0;  // when the last byte of the reply came; 0: none has
+  bool stalled = false;
   std::array<char, CURL_ERROR_SIZE> error{};
 
   Transfer() {
@@ -37,8 +40,23 @@ struct Transfer {
   Transfer& operator=(const Transfer&) = delete;
 };
 
+double now_s() {
+  using Clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+// Called about once a second, whatever happens on the wire; not 0: end the transfer.
+int watch_for_stall(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  auto& transfer = *static_cast<Transfer*>(self);
+  if (transfer.moved_s == 0) return 0;
+  if (now_s() - transfer.moved_s < transfer.request.stall_s) return 0;
+  transfer.stalled = true;
+  return 1;
+}
+
 size_t take_body(char* data, size_t, size_t size, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
+  transfer.moved_s = now_s();
   if (transfer.reply.body.size() + size > transfer.request.max_body_bytes) {
     transfer.reply.too_large = true;
     return 0;
@@ -56,6 +74,7 @@ std::string_view trimmed(std::string_view text) {
 size_t take_header(char* data, size_t, size_t size, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
   std::string_view line(data, size);
+  transfer.moved_s = now_s();
   transfer.header_bytes += size;
   if (transfer.header_bytes > kMaxHeaderBytes) {
     transfer.reply.too_large = true;
@@ -111,6 +130,7 @@ void set_request(Transfer& transfer) {
   set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
   set(easy, CURLOPT_POSTFIELDS, request.body.c_str());
   set(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
+  set(easy, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack
   set(easy, CURLOPT_NOSIGNAL, 1L);
   set(easy, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout_s));
   set(easy,
@@ -124,6 +144,9 @@ void set_sinks(Transfer& transfer) {
   set(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
   set(easy, CURLOPT_HEADERFUNCTION, take_header);
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set(easy, CURLOPT_XFERINFOFUNCTION, watch_for_stall);
+  set(easy, CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
+  set(easy, CURLOPT_NOPROGRESS, 0L);
   set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
   set(easy, CURLOPT_PRIVATE, static_cast<void*>(&transfer));
 }
@@ -138,6 +161,8 @@ HttpReply finished(Transfer& transfer, CURLcode code) {
   reply.seconds = static_cast<double>(microseconds) * 1e-6;
   if (reply.too_large) {
     reply.error = "the reply is larger than the limit";
+  } else if (transfer.stalled) {
+    reply.error = "the reply stopped in its middle";
   } else if (code != CURLE_OK) {
     reply.error = transfer.error[0] ? transfer.error.data() : curl_easy_strerror(code);
   }

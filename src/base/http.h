@@ -21,6 +21,7 @@ struct HttpRequest {
   std::string body;
   double timeout_s = 60;  // of the whole exchange
   double connect_timeout_s = 10;
+  double stall_s = 20;  // without a byte once the reply has begun
   size_t max_body_bytes = size_t{8} << 20;
 };
 

@@ -48,6 +48,10 @@ std::string bar_text(const ProgressState& state, int width) {
          printed(" %3.0f %%", std::min(100.0, 100 * share)) + "  ";
 }
 
+// The phase that is shown, for announce_progress.
+std::mutex current_mutex;
+Progress* current = nullptr;
+
 }  // namespace
 
 std::string duration_text(double seconds) {
@@ -84,9 +88,15 @@ Progress::Progress(std::string label, std::string unit, int64_t total)
   state_.unit = std::move(unit);
   state_.total = total;
   if (on_terminal_) show();
+  std::lock_guard lock(current_mutex);
+  current = this;
 }
 
 Progress::~Progress() {
+  {
+    std::lock_guard lock(current_mutex);
+    if (current == this) current = nullptr;
+  }
   if (on_terminal_) show_status("");
 }
 
@@ -109,6 +119,22 @@ void Progress::skip(int64_t count) {
 void Progress::note(std::string text) {
   std::lock_guard lock(mutex_);
   state_.note = std::move(text);
+}
+
+void Progress::announce(std::string text) {
+  std::lock_guard lock(mutex_);
+  const auto now = Clock::now();
+  const bool begins = state_.note.empty() && !text.empty();
+  const bool due = on_terminal_ || begins || now - shown_ >= kPipePause;
+  state_.note = std::move(text);
+  if (!due || (state_.note.empty() && !on_terminal_)) return;
+  shown_ = now;
+  show();
+}
+
+void announce_progress(const std::string& text) {
+  std::lock_guard lock(current_mutex);
+  if (current != nullptr) current->announce(text);
 }
 
 void Progress::show() {

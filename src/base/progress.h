@@ -44,6 +44,9 @@ class Progress {
   void skip(int64_t count);
   /// Sets the text at the end, such as the last reward.
   void note(std::string text);
+  /// Sets the text at the end and shows it at once, in a pipe with the next line where
+  /// there was one before.
+  void announce(std::string text);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -55,5 +58,9 @@ class Progress {
   Clock::time_point shown_ = start_;
   const bool on_terminal_;
 };
+
+/// Announces on the phase that is shown now, if there is one: for what holds it up and
+/// knows nothing of it. Any thread. An empty text takes the note away.
+void announce_progress(const std::string& text);
 
 }  // namespace pupil

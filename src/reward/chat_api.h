@@ -53,6 +53,8 @@ enum class ChatOutcome {
   rejected,      // this request is not acceptable (400, 413, 422, ...)
   unauthorized,  // 401, 403, 404, redirects: no request will ever be acceptable
   out_of_quota,  // no money or quota is left
+  over_budget,   // not sent: teacher.max_cost_usd would be passed
+  down,          // no request succeeded for teacher.max_outage_s
   cancelled      // not sent: the run is stopping
 };
 
@@ -68,17 +70,29 @@ struct ChatReply {
   double seconds = 0;      // the last of them took
 };
 
+/// The tool that a structured answer may have to go through.
+inline constexpr const char* kAnswerTool = "submit_answer";
+
+/// How a JSON schema is handed over, the surest way first.
+enum class ChatStructure {
+  schema,  // a structured answer (response_format, output_config)
+  tool,    // the argument of a tool that must be called; Anthropic's API only
+  words    // in the instructions alone
+};
+
 /// Which optional parameters the server takes; learnt from its complaints.
 struct ChatDialect {
   bool max_completion_tokens = true;  // OpenAI's newer name of max_tokens
   bool token_limit_settled = false;   // the other name has been tried
   bool temperature = true;
-  bool json_schema = true;
+  ChatStructure structure = ChatStructure::schema;
   int most_top_logprobs = 20;
 };
 
 /// Reads one environment variable; empty if it is not set.
 using Environment = std::function<std::string(const std::string&)>;
+
+/// This process's environment, with what base/secret.h has hidden.
 std::string process_environment(const std::string& name);
 
 /// Checks the configuration and takes the key. Throws std::invalid_argument that names

@@ -1,10 +1,10 @@
 // From `teacher.*` to an endpoint: addresses and keys.
 
 #include <algorithm>
-#include <cstdlib>
 #include <stdexcept>
 
 #include "base/http_url.h"
+#include "base/secret.h"
 #include "reward/chat_api.h"
 
 namespace pupil {
@@ -72,8 +72,7 @@ std::string key_from(
 }  // namespace
 
 std::string process_environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  return value ? value : "";
+  return variable_or_secret(name);
 }
 
 ChatEndpoint chat_endpoint(

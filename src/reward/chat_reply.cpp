@@ -165,6 +165,19 @@ bool read_blocks(const json& content, std::string& text) {
   return found;
 }
 
+// The argument of the one tool there is, as text.
+bool read_tool(const json& content, std::string& text) {
+  if (!content.is_array()) return false;
+  for (const auto& block : content) {
+    bool ours = text_of(field(block, "type")) == "tool_use" &&
+                text_of(field(block, "name")) == kAnswerTool;
+    if (!ours || !field(block, "input").is_object()) continue;
+    text = field(block, "input").dump(-1, ' ', false, json::error_handler_t::replace);
+    return true;
+  }
+  return false;
+}
+
 void read_anthropic(const json& body, ChatReply& reply) {
   const json& usage = field(body, "usage");
   int64_t cached = count_of(field(usage, "cache_creation_input_tokens")) +
@@ -173,13 +186,15 @@ void read_anthropic(const json& body, ChatReply& reply) {
       count_of(field(usage, "input_tokens")) + cached,
       count_of(field(usage, "output_tokens"))};
   std::string stop = text_of(field(body, "stop_reason"));
-  bool has_text = read_blocks(field(body, "content"), reply.text);
+  const json& content = field(body, "content");
+  bool has_text = read_blocks(content, reply.text);
+  if (stop == "tool_use") has_text = read_tool(content, reply.text);
   if (stop == "refusal") {
     reply.outcome = ChatOutcome::refused;
     reply.error = "refused";
   } else if (stop == "max_tokens" || stop == "model_context_window_exceeded") {
     reply.outcome = ChatOutcome::length;
-  } else if (stop != "end_turn" && stop != "stop_sequence") {
+  } else if (stop != "end_turn" && stop != "stop_sequence" && stop != "tool_use") {
     reply.error = "stop_reason is '" + stop + "', expected 'end_turn'";
   } else if (!has_text) {
     reply.error = "the answer has no text content";
@@ -241,12 +256,14 @@ std::optional<ChatDialect> adapted(
   ChatDialect next = used;
   bool too_long = names("context length") || names("too large");
   bool openai = endpoint.provider == ChatProvider::openai;
+  bool no_schema =
+      names("response_format") || names("json_schema") || names("output_config");
   if (openai && used.most_top_logprobs > 5 && names("top_logprobs")) {
     next.most_top_logprobs = used.most_top_logprobs / 2;
-  } else if (
-      used.json_schema &&
-      (names("response_format") || names("json_schema") || names("output_config"))) {
-    next.json_schema = false;
+  } else if (used.structure == ChatStructure::schema && no_schema) {
+    next.structure = openai ? ChatStructure::words : ChatStructure::tool;
+  } else if (used.structure == ChatStructure::tool && names("tool")) {
+    next.structure = ChatStructure::words;
   } else if (
       openai && !used.token_limit_settled && !too_long &&
       names(used.max_completion_tokens ? "max_completion_tokens" : "max_tokens")) {

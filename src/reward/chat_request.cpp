@@ -30,7 +30,8 @@ json openai_body(
   body[dialect.max_completion_tokens ? "max_completion_tokens" : "max_tokens"] =
       request.max_tokens;
   if (dialect.temperature) body["temperature"] = request.temperature;
-  if (dialect.json_schema && !request.json_schema.empty()) {
+  bool structured = dialect.structure == ChatStructure::schema;
+  if (structured && !request.json_schema.empty()) {
     body["response_format"] = {
         {"type", "json_schema"},
         {"json_schema",
@@ -45,6 +46,25 @@ json openai_body(
   return body;
 }
 
+void add_structure(json& body, ChatStructure structure, json schema) {
+  switch (structure) {
+    case ChatStructure::schema:
+      body["output_config"]["format"] = {
+          {"type", "json_schema"}, {"schema", std::move(schema)}};
+      return;
+    case ChatStructure::tool:
+      body["tools"] = json::array({json{
+          {"name", kAnswerTool},
+          {"description", "Takes the answer."},
+          {"input_schema", std::move(schema)}}});
+      body["tool_choice"] = {
+          {"type", "tool"}, {"name", kAnswerTool}, {"disable_parallel_tool_use", true}};
+      return;
+    case ChatStructure::words:
+      return;
+  }
+}
+
 // System text is a field of its own, and a system turn is not a role there.
 json anthropic_body(
     const ChatEndpoint& endpoint,
@@ -56,9 +76,8 @@ json anthropic_body(
       {"messages", turns(request, false)}};
   if (!request.system.empty()) body["system"] = request.system;
   if (dialect.temperature) body["temperature"] = request.temperature;
-  if (dialect.json_schema && !request.json_schema.empty()) {
-    body["output_config"]["format"] = {
-        {"type", "json_schema"}, {"schema", json::parse(request.json_schema)}};
+  if (!request.json_schema.empty()) {
+    add_structure(body, dialect.structure, json::parse(request.json_schema));
   }
   return body;
 }

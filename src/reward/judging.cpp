@@ -87,12 +87,12 @@ std::vector<JudgeWork> Judging::works_for(
   return works;
 }
 
-void Judging::run(std::span<const JudgeWork> works) const {
+void Judging::run(std::span<const JudgeWork> works, JudgePurpose purpose) const {
   std::vector<Question> questions;
   for (const auto& work : works) {
     questions.insert(questions.end(), work.questions.begin(), work.questions.end());
   }
-  auto replies = ask_(questions);
+  auto replies = ask_(questions, purpose);
   size_t begin = 0;
   for (const auto& work : works) {
     size_t count = work.questions.size();
@@ -101,7 +101,8 @@ void Judging::run(std::span<const JudgeWork> works) const {
   }
 }
 
-std::vector<Score> Judging::judge(std::span<const Sample> samples, bool with_probes) {
+std::vector<Score> Judging::judge(
+    std::span<const Sample> samples, JudgePurpose purpose) {
   std::vector<Verdict> verdicts(samples.size());
   std::vector<Comparison> comparisons;
   JudgeCounts counts;
@@ -109,8 +110,9 @@ std::vector<Score> Judging::judge(std::span<const Sample> samples, bool with_pro
   counts.samples = static_cast<int64_t>(samples.size());
   counts.local_zeros = static_cast<int64_t>(samples.size() - open.size());
   auto works = works_for(open, verdicts, comparisons, counts);
-  if (with_probes) works.push_back(judge_probes(terms_, open, counts));
-  run(works);
+  if (purpose == JudgePurpose::score)
+    works.push_back(judge_probes(terms_, open, counts));
+  run(works, purpose);
   if (terms_.config.mode == "pairwise")
     score_pairs(samples, open, comparisons, verdicts);
   add(counts, verdicts);
@@ -128,7 +130,7 @@ std::vector<Comparison> Judging::compare(std::span<const Sample> samples) {
   for_each_group(open, [&](std::span<const OpenAnswer> group) {
     works.push_back(judge_pairs(terms_, group, comparisons, counts));
   });
-  run(works);
+  run(works, JudgePurpose::score);
   return comparisons;
 }
 

@@ -103,16 +103,22 @@ void score_pairs(
 JudgeWork judge_probes(
     const JudgeTerms& terms, std::span<const OpenAnswer> answers, JudgeCounts& counts);
 
+/// What answers are judged for. A check of the judge itself asks nothing but its
+/// question, and does not wait for one that is down.
+enum class JudgePurpose { score, check };
+
 /// Judges by `teacher.mode`. Safe to use from many threads.
 class Judging {
  public:
-  using AskFn = std::function<std::vector<ChatReply>(std::span<const Question>)>;
+  using AskFn =
+      std::function<std::vector<ChatReply>(std::span<const Question>, JudgePurpose)>;
 
   /// Throws std::invalid_argument for settings that cannot work.
   Judging(const TeacherConfig& config, AskFn ask);
 
   /// Element i is for sample i. Throws what `ask` throws.
-  std::vector<Score> judge(std::span<const Sample> samples, bool with_probes = true);
+  std::vector<Score> judge(
+      std::span<const Sample> samples, JudgePurpose purpose = JudgePurpose::score);
 
   /// Every pair that mode pairwise looks at, group by group. After `judge` of the same
   /// samples this costs nothing: the answers are in the cache.
@@ -127,7 +133,7 @@ class Judging {
       std::vector<Verdict>& verdicts,
       std::vector<Comparison>& comparisons,
       JudgeCounts& counts) const;
-  void run(std::span<const JudgeWork> works) const;
+  void run(std::span<const JudgeWork> works, JudgePurpose purpose) const;
   void add(JudgeCounts counts, std::span<const Verdict> verdicts);
 
   JudgeTerms terms_;

@@ -1,6 +1,7 @@
 #include "reward/teacher.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "reward/chat_text.h"
 
@@ -8,11 +9,35 @@ namespace pupil {
 
 namespace {
 
+TeacherPrices prices_of(const TeacherConfig& config) {
+  bool priced = config.price_per_mtok_in && config.price_per_mtok_out;
+  if (config.max_cost_usd > 0 && !priced) {
+    throw std::invalid_argument(
+        "[teacher.max_cost_usd] a cap needs prices: set teacher.price_per_mtok_in and "
+        "teacher.price_per_mtok_out, in USD for a million tokens (0 is a price)");
+  }
+  return {config.price_per_mtok_in.value_or(0), config.price_per_mtok_out.value_or(0)};
+}
+
 ClientOptions client_options(
     const TeacherConfig& config, const TeacherOptions& options) {
+  int limit = config.tokens_per_minute;
+  if (limit > 0 && limit < config.max_tokens) {
+    throw std::invalid_argument(
+        "[teacher.tokens_per_minute] " + std::to_string(limit) +
+        " is less than one answer may have (teacher.max_tokens: " +
+        std::to_string(config.max_tokens) + "); raise it or lower that");
+  }
   ClientOptions out;
   out.max_concurrency = config.max_concurrency;
   out.retry = options.retry.value_or(RetryPolicy{.max_retries = config.max_retries});
+  out.rate.requests = config.requests_per_minute;
+  out.rate.tokens = limit;
+  out.max_cost_usd = config.max_cost_usd;
+  out.prices = prices_of(config);
+  out.max_outage_s = config.max_outage_s;
+  out.stop_requested = options.stop_requested;
+  out.on_notice = options.on_notice;
   return out;
 }
 
@@ -29,12 +54,7 @@ TeacherAnswers make_answers(
   return TeacherAnswers(*options.local, cache);
 }
 
-[[noreturn]] void stop(const ChatEndpoint& endpoint, const ChatReply& reply) {
-  if (reply.outcome == ChatOutcome::out_of_quota) {
-    throw TeacherOutOfQuota(
-        "[teacher] no quota or credit is left: " + reply.error +
-        "; add some and resume: what was answered is in the cache");
-  }
+[[noreturn]] void refuse(const ChatEndpoint& endpoint, const ChatReply& reply) {
   std::string key = endpoint.key.empty() ? "no key was sent, see teacher.api_key_env"
                                          : "check the key in " + endpoint.key_env;
   throw TeacherRefused(
@@ -42,10 +62,43 @@ TeacherAnswers make_answers(
       ", teacher.model and teacher.base_url");
 }
 
-void stop_if_final(
-    const ChatEndpoint& endpoint, const std::vector<ChatReply>& replies) {
+constexpr const char* kResume = " and resume: what was answered is in the cache";
+
+void stop_if_final(const ChatEndpoint& endpoint, const ChatReply& reply) {
+  switch (reply.outcome) {
+    case ChatOutcome::out_of_quota:
+      throw TeacherOutOfQuota(
+          "[teacher] no quota or credit is left: " + reply.error + "; add some" +
+          kResume);
+    case ChatOutcome::over_budget:
+      throw TeacherOverBudget(
+          "[teacher.max_cost_usd] the run has spent what it may: " + reply.error +
+          "; raise it" + kResume);
+    case ChatOutcome::down:
+      throw TeacherDown(
+          "[teacher] no answer for teacher.max_outage_s: " + reply.error +
+          "; wait until it is back" + kResume);
+    case ChatOutcome::cancelled:
+      throw Stopped("[teacher] stopped while waiting for it: " + reply.error);
+    case ChatOutcome::unauthorized:
+      refuse(endpoint, reply);
+    case ChatOutcome::ok:
+    case ChatOutcome::length:
+    case ChatOutcome::refused:
+    case ChatOutcome::malformed:
+    case ChatOutcome::busy:
+    case ChatOutcome::unavailable:
+    case ChatOutcome::rejected:
+      return;
+  }
+}
+
+void stop_if_failed(const std::vector<ChatReply>& replies) {
   for (const auto& reply : replies) {
-    if (is_final(reply.outcome)) stop(endpoint, reply);
+    if (reply.error.empty()) continue;
+    throw TeacherDown(
+        "[teacher] a question has no usable answer: " + reply.error +
+        "; teacher.on_failure: unscored leaves its sample unscored; resume goes on");
   }
 }
 
@@ -87,13 +140,15 @@ ChatRequest writing_request(
 Teacher::Teacher(const TeacherConfig& config, const TeacherOptions& options)
     : config_(config),
       answers_(make_answers(config, options)),
-      judging_(config, [this](std::span<const Question> questions) {
-        return ask(questions);
-      }) {}
+      judging_(
+          config, [this](std::span<const Question> questions, JudgePurpose purpose) {
+            return ask(questions, purpose == JudgePurpose::score);
+          }) {}
 
-std::vector<ChatReply> Teacher::ask(std::span<const Question> questions) {
-  auto replies = answers_.get(questions);
-  stop_if_final(answers_.endpoint(), replies);
+std::vector<ChatReply> Teacher::ask(std::span<const Question> questions, bool patient) {
+  auto replies = answers_.get(questions, patient);
+  for (const auto& reply : replies) stop_if_final(answers_.endpoint(), reply);
+  if (patient && config_.on_failure == "stop") stop_if_failed(replies);
   return replies;
 }
 
@@ -107,7 +162,7 @@ void Teacher::check() {
   bad.text = "```python\ndef add(a, b):\n    raise NotImplementedError\n```";
   std::vector<Sample> samples = {{&task, &good}};
   if (config_.mode == "pairwise") samples.push_back({&task, &bad});
-  Score score = judging_.judge(samples, false).front();
+  Score score = judging_.judge(samples, JudgePurpose::check).front();
   if (!score.value) {
     throw std::runtime_error(
         "[teacher] cannot grade a known program: " + score.reason +
@@ -146,12 +201,20 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
           {writing_request(prompt, temperature, max_tokens), {"", "", k}, check_text});
     }
   }
-  auto replies = ask(questions);
+  auto replies = ask(questions, true);
   std::vector<std::vector<WrittenAnswer>> out(prompts.size());
   for (size_t i = 0; i < replies.size(); ++i) {
     out[i / static_cast<size_t>(n)].push_back(written(replies[i]));
   }
   return out;
+}
+
+void Teacher::keep_ledger(const std::string& path) {
+  answers_.keep_ledger(path);
+}
+
+const std::string& Teacher::key_variable() const {
+  return answers_.endpoint().key_env;
 }
 
 TeacherStats Teacher::stats() const {

@@ -2,10 +2,11 @@
 // writes answers itself. docs/teacher.md says how to configure one.
 //
 // Trouble with one question is an unscored sample or a missing answer, never a number.
-// Only what no later question can mend stops the run, by the two errors below.
+// Only what no later question can mend stops the run, by the errors below.
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,11 +31,23 @@ struct TeacherOutOfQuota : Stopped {
   using Stopped::Stopped;
 };
 
+/// The next request could have cost more than `max_cost_usd` allows.
+struct TeacherOverBudget : Stopped {
+  using Stopped::Stopped;
+};
+
+/// No request succeeded for `max_outage_s`, or one did not and `on_failure` is `stop`.
+struct TeacherDown : Stopped {
+  using Stopped::Stopped;
+};
+
 /// What the program passes in from outside.
 struct TeacherOptions {
   Environment environment = process_environment;
   std::optional<RetryPolicy> retry;  // default: the providers' own, config.max_retries
   std::optional<LocalModel> local;   // what provider local asks
+  std::function<bool()> stop_requested = {};  // ends the waiting for a teacher
+  std::function<void(const std::string& text)> on_notice = {};  // see ClientOptions
 };
 
 /// Named numbers for a row of metrics.
@@ -51,17 +64,20 @@ struct WrittenAnswer {
 class Teacher {
  public:
   /// Throws std::invalid_argument for a configuration that cannot work, a missing key
-  /// among it, and std::runtime_error for a cache that cannot be opened. Sends nothing.
+  /// or price among it, and std::runtime_error for a cache that cannot be opened. Sends
+  /// nothing.
   explicit Teacher(const TeacherConfig& config, const TeacherOptions& options = {});
 
   /// Grades one known program, so that a run with a teacher that does not answer, or
-  /// answers nonsense, ends before it began. Throws std::runtime_error, TeacherRefused
-  /// or TeacherOutOfQuota. Its answer is cached as any other.
+  /// answers nonsense, ends before it began: one that is down is not waited for. Throws
+  /// std::runtime_error, TeacherRefused or what stops a run below. Its answer is cached
+  /// as any other.
   void check();
 
   /// Grades answers by `teacher.mode`; element i is for sample i. Samples of one group
-  /// share their task and stand side by side. Throws TeacherRefused or
-  /// TeacherOutOfQuota.
+  /// share their task and stand side by side. Throws TeacherRefused, and
+  /// TeacherOutOfQuota, TeacherOverBudget, TeacherDown or another Stopped where the run
+  /// has to be saved and stopped.
   std::vector<Score> judge(std::span<const Sample> samples);
 
   /// The pairs of mode pairwise with their winners, for methods that learn from
@@ -89,10 +105,17 @@ class Teacher {
       double temperature,
       int max_tokens);
 
+  /// Counts spending in this file from now on, what it holds included. Throws
+  /// std::runtime_error if it cannot be used.
+  void keep_ledger(const std::string& path);
+
+  /// The environment variable that holds the key; empty: there is none.
+  const std::string& key_variable() const;
+
   TeacherStats stats() const;
 
  private:
-  std::vector<ChatReply> ask(std::span<const Question> questions);
+  std::vector<ChatReply> ask(std::span<const Question> questions, bool patient);
 
   TeacherConfig config_;
   TeacherAnswers answers_;

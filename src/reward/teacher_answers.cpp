@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <future>
 #include <mutex>
 #include <unordered_map>
@@ -66,6 +67,19 @@ ChatReply checked(ChatReply reply, const Question& question) {
 
 }  // namespace
 
+std::string summary_of(const TeacherStats& stats) {
+  auto count = [](int64_t number) { return std::to_string(number); };
+  std::string text = count(stats.calls) + " requests (" + count(stats.retries) +
+                     " retries), " + count(stats.cache_hits) +
+                     " answers from the cache, " + count(stats.input_tokens) + " + " +
+                     count(stats.output_tokens) + " tokens";
+  if (stats.failed > 0) text += ", " + count(stats.failed) + " questions failed";
+  if (stats.spent_usd <= 0) return text;
+  char usd[32];
+  std::snprintf(usd, sizeof usd, ", %.4f USD", stats.spent_usd);
+  return text + usd;
+}
+
 struct TeacherAnswers::State {
   ChatEndpoint endpoint;
   std::unique_ptr<TeacherClient> client;  // none: `local` answers
@@ -88,8 +102,8 @@ struct TeacherAnswers::State {
   }
 
   Pending look_up(const Question& question, std::vector<Claim>& claims);
-  void ask(std::vector<Claim>& claims);
-  void ask_once(std::vector<Claim*>& open);
+  void ask(std::vector<Claim>& claims, bool patient);
+  void ask_once(std::vector<Claim*>& open, bool patient);
   void ask_local(std::span<const ChatRequest> requests, const OnReply& on_reply);
   void settle(Claim& claim, const ChatReply& reply);
   void store(const Claim& claim);
@@ -118,7 +132,7 @@ Pending TeacherAnswers::State::look_up(
   return pending[key] = claims.back().promise.get_future().share();
 }
 
-void TeacherAnswers::State::ask(std::vector<Claim>& claims) {
+void TeacherAnswers::State::ask(std::vector<Claim>& claims, bool patient) {
   for (int round = 0; round < 2; ++round) {
     std::vector<Claim*> open;
     for (auto& claim : claims) {
@@ -129,11 +143,11 @@ void TeacherAnswers::State::ask(std::vector<Claim>& claims) {
       std::lock_guard lock(mutex);
       stats.reasks += static_cast<int64_t>(open.size());
     }
-    ask_once(open);
+    ask_once(open, patient);
   }
 }
 
-void TeacherAnswers::State::ask_once(std::vector<Claim*>& open) {
+void TeacherAnswers::State::ask_once(std::vector<Claim*>& open, bool patient) {
   std::vector<ChatRequest> requests;
   requests.reserve(open.size());
   for (const Claim* claim : open) {
@@ -145,7 +159,7 @@ void TeacherAnswers::State::ask_once(std::vector<Claim*>& open) {
   // Stored as it comes, not at the end: a run that is killed keeps what it has.
   auto on_reply = [&](size_t i, const ChatReply& reply) { settle(*open[i], reply); };
   if (client) {
-    client->ask(requests, on_reply);
+    client->ask(requests, on_reply, patient);
   } else {
     ask_local(requests, on_reply);
   }
@@ -215,7 +229,8 @@ TeacherAnswers::TeacherAnswers(LocalModel model, const std::string& cache_file)
 
 TeacherAnswers::~TeacherAnswers() = default;
 
-std::vector<ChatReply> TeacherAnswers::get(std::span<const Question> questions) {
+std::vector<ChatReply> TeacherAnswers::get(
+    std::span<const Question> questions, bool patient) {
   std::vector<Claim> claims;
   std::vector<Pending> replies;
   replies.reserve(questions.size());
@@ -223,7 +238,7 @@ std::vector<ChatReply> TeacherAnswers::get(std::span<const Question> questions) 
     for (const auto& question : questions) {
       replies.push_back(state_->look_up(question, claims));
     }
-    state_->ask(claims);
+    state_->ask(claims, patient);
   } catch (...) {
     state_->release(claims);  // nobody may wait for ever for a claim of this call
     throw;
@@ -233,6 +248,10 @@ std::vector<ChatReply> TeacherAnswers::get(std::span<const Question> questions) 
   out.reserve(replies.size());
   for (auto& reply : replies) out.push_back(reply.get());
   return out;
+}
+
+void TeacherAnswers::keep_ledger(const std::string& path) {
+  if (state_->client) state_->client->keep_ledger(path);
 }
 
 const ChatEndpoint& TeacherAnswers::endpoint() const {
@@ -249,6 +268,9 @@ TeacherStats TeacherAnswers::stats() const {
   out.input_tokens += sent.input_tokens;
   out.output_tokens += sent.output_tokens;
   out.seconds += sent.seconds;
+  out.probes = sent.probes;
+  out.outages = sent.outages;
+  out.spent_usd = sent.spent_usd;
   return out;
 }
 

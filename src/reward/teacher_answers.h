@@ -58,8 +58,14 @@ struct TeacherStats {
   int64_t unstored = 0;     // good answers that the cache could not take
   int64_t input_tokens = 0;
   int64_t output_tokens = 0;
-  double seconds = 0;  // summed over the HTTP requests
+  double seconds = 0;    // summed over the HTTP requests
+  int64_t probes = 0;    // HTTP requests that ask whether a silent server is back
+  int64_t outages = 0;   // times that the server was down
+  double spent_usd = 0;  // by the ledger, so with what was spent before a resume
 };
+
+/// "12 requests (2 retries), 30 answers from the cache, 1200 + 300 tokens, 0.0040 USD".
+std::string summary_of(const TeacherStats& stats);
 
 /// Owns client and cache. Safe to use from many threads.
 class TeacherAnswers {
@@ -72,9 +78,14 @@ class TeacherAnswers {
   ~TeacherAnswers();
 
   /// Element i answers question i: outcome ok or length for what its check found good
-  /// and only that is stored; any other outcome with its error. Throws
-  /// std::runtime_error if the cache cannot be read, and what a local model throws.
-  std::vector<ChatReply> get(std::span<const Question> questions);
+  /// and only that is stored; any other outcome with its error. A server that is down
+  /// is waited for only if the caller is `patient`. Throws std::runtime_error if the
+  /// cache cannot be read, and what a local model throws.
+  std::vector<ChatReply> get(std::span<const Question> questions, bool patient = true);
+
+  /// TeacherClient::keep_ledger; nothing where a local model answers, which costs
+  /// nothing.
+  void keep_ledger(const std::string& path);
 
   const ChatEndpoint& endpoint() const;
   TeacherStats stats() const;

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "reward/chat_api.h"
 
@@ -37,6 +39,22 @@ struct CachedAnswer {
   std::string request_id;
 };
 
+/// An answer as it lies in the file.
+struct CachedRow {
+  std::string key, model;
+  int64_t created = 0;  // seconds since 1970
+  CachedAnswer answer;
+};
+
+/// What one model's answers amount to.
+struct CacheUse {
+  std::string model;
+  int64_t answers = 0;
+  ChatUsage usage;                 // what they cost when they were asked for
+  int64_t oldest = 0, newest = 0;  // seconds since 1970
+  int64_t text_characters = 0;
+};
+
 /// An open cache file. Safe to use from many threads; other processes may use the file
 /// at the same time. A process that is killed loses nothing that was stored.
 class TeacherCache {
@@ -55,6 +73,19 @@ class TeacherCache {
       const std::string& key, const std::string& model, const CachedAnswer& answer);
 
   int64_t size();
+
+  /// Row by model, in their order. Throws as `find` does.
+  std::vector<CacheUse> usage();
+
+  /// Visits every answer, the oldest first. Throws as `find` does, and what `visit`
+  /// throws.
+  void each(const std::function<void(const CachedRow&)>& visit);
+
+  /// Removes the answers of `model` (empty: of all) that were stored before the time
+  /// `before`, in seconds since 1970, and gives their space back. Returns how many.
+  /// Throws as `store` does.
+  int64_t prune(int64_t before, const std::string& model);
+
   const std::string& path() const;
 
  private:

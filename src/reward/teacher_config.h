@@ -43,6 +43,13 @@ struct TeacherConfig {
   double timeout_s = 60;
   int max_concurrency = 16;
   int max_retries = 4;
+  int requests_per_minute = 0;
+  int tokens_per_minute = 0;
+  double max_cost_usd = 0;
+  std::optional<double> price_per_mtok_in;
+  std::optional<double> price_per_mtok_out;
+  double max_outage_s = 1800;
+  std::string on_failure = "unscored";
   std::optional<std::string> cache;
 
   template <class Self, class F>
@@ -112,6 +119,37 @@ struct TeacherConfig {
       self.max_retries,
       "attempts after the first, with back-off",
       kNotNegative);
+    f("requests_per_minute",
+      self.requests_per_minute,
+      "in any 60 seconds; 0: no limit of ours",
+      kNotNegative);
+    f("tokens_per_minute",
+      self.tokens_per_minute,
+      "sent and received in any 60 seconds; 0: no limit of ours",
+      kNotNegative);
+    f("max_cost_usd",
+      self.max_cost_usd,
+      "the run is saved and stopped before it has cost more; 0: no cap",
+      kNotNegative);
+    f("price_per_mtok_in",
+      self.price_per_mtok_in,
+      "USD for a million tokens sent; a cap needs both prices",
+      kNotNegative);
+    f("price_per_mtok_out",
+      self.price_per_mtok_out,
+      "USD for a million tokens received",
+      kNotNegative);
+    f("max_outage_s",
+      self.max_outage_s,
+      "how long to wait for a teacher that is down; then the run is saved and stopped. "
+      "0: do not wait, leave unscored",
+      kNotNegative);
+    f("on_failure",
+      self.on_failure,
+      "what a question without a usable answer does: leave its sample unscored, or "
+      "save "
+      "and stop the run",
+      Choices{"unscored|stop"});
     f("cache",
       self.cache,
       "SQLite file of answers, shared by runs; default: in the user's cache directory");

@@ -29,7 +29,8 @@ bool is_transient(ChatOutcome outcome) {
 }
 
 bool is_final(ChatOutcome outcome) {
-  return outcome == ChatOutcome::unauthorized || outcome == ChatOutcome::out_of_quota;
+  return outcome == ChatOutcome::unauthorized || outcome == ChatOutcome::out_of_quota ||
+         outcome == ChatOutcome::over_budget || outcome == ChatOutcome::down;
 }
 
 std::optional<double> server_wait_s(const HttpReply& reply) {

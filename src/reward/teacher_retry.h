@@ -24,7 +24,8 @@ struct RetryPolicy {
 /// True for trouble that passes: network, 5xx, 408, 409, 429, a reply that broke off.
 bool is_transient(ChatOutcome outcome);
 
-/// True where no later request can succeed either: wrong key, wrong address, no money.
+/// True where no later request can succeed either: wrong key, wrong address, no money,
+/// nobody there.
 bool is_final(ChatOutcome outcome);
 
 /// Seconds that the server asks to wait: retry-after-ms, retry-after in seconds, or as

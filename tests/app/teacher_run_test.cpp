@@ -155,7 +155,8 @@ class TeacherRun : public ::testing::Test {
             path("model") + "}\ndata: {train: " + path("tasks.jsonl") +
             "}\nrollout: {num_generations: 6, max_completion_length: 16}\n"
             "reward: {functions: [{name: teacher}, {name: format, weight: 0.2}]}\n"
-            "teacher: {provider: openai, model: judge-1, max_retries: 1, base_url: \"" +
+            "teacher: {provider: openai, model: judge-1, max_retries: 1, "
+            "max_outage_s: 0, base_url: \"" +
             server.url() + "/v1\", cache: " + path("cache.sqlite") +
             "}\ntrain: {max_steps: 3, prompts_per_step: 2, learning_rate: 0.01, "
             "save_steps: 100}\n");

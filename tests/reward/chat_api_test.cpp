@@ -68,6 +68,30 @@ TEST(ChatApi, WritesAnthropic) {
   EXPECT_EQ(body["output_config"]["format"]["type"], "json_schema");
 }
 
+TEST(ChatApi, AToolIsASchemaInOtherWords) {
+  ChatEndpoint endpoint = endpoint_of("anthropic");
+  ChatDialect dialect = first_dialect(endpoint);
+  dialect.structure = ChatStructure::tool;
+  json body = json::parse(to_http(endpoint, dialect, request()).body);
+  EXPECT_FALSE(body.contains("output_config"));
+  ASSERT_EQ(body["tools"].size(), 1u);
+  EXPECT_EQ(body["tools"][0]["name"], kAnswerTool);
+  EXPECT_EQ(body["tools"][0]["input_schema"]["type"], "object");
+  EXPECT_EQ(body["tool_choice"]["name"], kAnswerTool);
+
+  HttpReply http;
+  http.status = 200;
+  auto answer = [&](const char* name, const char* input) {
+    http.body = R"({"stop_reason":"tool_use","content":[{"type":"text","text":"so:"},)"
+                R"({"type":"tool_use","name":")" +
+                std::string(name) + R"(","input":)" + input + "}]}";
+    return read_chat_reply(endpoint, http);
+  };
+  EXPECT_EQ(answer(kAnswerTool, R"({"score": 7})").text, R"({"score":7})");
+  EXPECT_EQ(answer("another", "{}").outcome, ChatOutcome::malformed);
+  EXPECT_EQ(answer(kAnswerTool, "7").outcome, ChatOutcome::malformed);
+}
+
 TEST(ChatApi, RepairsTextThatIsNoUtf8) {
   ChatEndpoint endpoint = endpoint_of("openai");
   ChatRequest broken = request();

@@ -191,7 +191,7 @@ TEST(TeacherCache, AKilledWriterLosesNothing) {
   TemporaryFolder folder;
   std::string path = folder / "cache.sqlite";
   std::mt19937 random(1);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 200; ++round) {
     int ends[2];
     ASSERT_EQ(pipe(ends), 0);
     pid_t child = fork();

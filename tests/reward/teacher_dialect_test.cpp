@@ -51,6 +51,25 @@ TEST(TeacherDialect, GivesUpParametersOnceAndRemembers) {
   EXPECT_EQ(server.count(), before + 5);
 }
 
+TEST(TeacherDialect, WithoutASchemaThereIsAToolAndThenWords) {
+  ScriptedServer server([](const SeenRequest& request) {
+    json body = json::parse(request.body);
+    for (const char* name : {"output_config", "tools"}) {
+      if (!body.contains(name)) continue;
+      return error_reply(
+          400, "invalid_request_error", std::string(name) + ": not supported");
+    }
+    return anthropic_reply("fine");
+  });
+  TeacherConfig config = teacher_config(server.url());
+  config.provider = "anthropic";
+  TeacherClient client(chat_endpoint(config, fast_options().environment), {});
+  EXPECT_EQ(client.ask(questions(1)).front().outcome, ChatOutcome::ok);
+  EXPECT_EQ(server.count(), 3u);
+  EXPECT_EQ(client.ask(questions(1)).front().outcome, ChatOutcome::ok);
+  EXPECT_EQ(server.count(), 4u);
+}
+
 TEST(TeacherDialect, ACompatibleServerIsFirstAskedInTheOldWords) {
   ScriptedServer server([](const SeenRequest& request) {
     return strict_server(request, {"max_completion_tokens"});

@@ -81,7 +81,7 @@ std::string head_of(const ScriptedReply& reply) {
   if (reply.chunked) {
     head += "Transfer-Encoding: chunked\r\n";
   } else if (!reply.no_length) {
-    size_t length = reply.content_length.value_or(reply.body.size());
+    size_t length = reply.content_length.value_or(reply.body.size() + reply.padding);
     head += "Content-Length: " + std::to_string(length) + "\r\n";
   }
   return head + "\r\n";
@@ -145,28 +145,33 @@ void ScriptedServer::serve(int connection) {
   close(connection);
 }
 
-/// Reads one request and plays its reply; false: the connection is to be closed.
-bool ScriptedServer::serve_one(int connection, std::string& buffer) {
+std::optional<SeenRequest> ScriptedServer::read_request(
+    int connection, std::string& buffer) {
   size_t end;
   while ((end = buffer.find("\r\n\r\n")) == std::string::npos) {
-    if (!receive(connection, buffer, stopping_)) return false;
+    if (!receive(connection, buffer, stopping_)) return std::nullopt;
   }
   SeenRequest request = parse_head(buffer.substr(0, end + 2));
   size_t length = std::stoul(request.headers["content-length"]);
   while (buffer.size() < end + 4 + length) {
-    if (!receive(connection, buffer, stopping_)) return false;
+    if (!receive(connection, buffer, stopping_)) return std::nullopt;
   }
   request.body = buffer.substr(end + 4, length);
   buffer.erase(0, end + 4 + length);
-  {
-    std::lock_guard lock(mutex_);
-    request.index = seen_.size();
-    request.at_s = now_s() - began_s_;
-    request.in_flight = ++in_flight_;
-    most_in_flight_ = std::max(most_in_flight_, in_flight_);
-    seen_.push_back(request);
-  }
-  ScriptedReply reply = handler_(request);
+  std::lock_guard lock(mutex_);
+  request.index = seen_.size();
+  request.at_s = now_s() - began_s_;
+  request.in_flight = ++in_flight_;
+  most_in_flight_ = std::max(most_in_flight_, in_flight_);
+  seen_.push_back(request);
+  return request;
+}
+
+/// Reads one request and plays its reply; false: the connection is to be closed.
+bool ScriptedServer::serve_one(int connection, std::string& buffer) {
+  auto request = read_request(connection, buffer);
+  if (!request) return false;
+  ScriptedReply reply = handler_(*request);
   pause_for(reply.delay_s, stopping_);
   {
     std::lock_guard lock(mutex_);
@@ -174,16 +179,40 @@ bool ScriptedServer::serve_one(int connection, std::string& buffer) {
   }
   if (reply.reset) reset_on_close(connection);
   if (reply.silent) return false;
+  return play(connection, reply);
+}
+
+/// False: the connection is to be closed.
+bool ScriptedServer::play(int connection, const ScriptedReply& reply) const {
   std::string body =
       reply.chunked ? in_chunks(reply.body, !reply.no_last_chunk) : reply.body;
   size_t cut = std::min(reply.cut_at.value_or(body.size()), body.size());
   size_t half = reply.stall_s > 0 ? cut / 2 : cut;
-  if (!send_all(connection, head_of(reply) + body.substr(0, half))) return false;
-  pause_for(reply.stall_s, stopping_);
-  if (!send_all(connection, std::string_view(body).substr(half, cut - half)))
+  std::string_view rest = std::string_view(body).substr(0, cut);
+  if (!send_all(connection, head_of(reply))) return false;
+  if (reply.half_close) {
+    shutdown(connection, SHUT_WR);
+    pause_for(0.2, stopping_);
     return false;
+  }
+  while (reply.drip_s > 0 && !rest.empty()) {
+    size_t piece = std::min<size_t>(16, rest.size());
+    if (stopping_ || !send_all(connection, rest.substr(0, piece))) return false;
+    rest.remove_prefix(piece);
+    pause_for(reply.drip_s, stopping_);
+  }
+  half = std::min(half, rest.size());
+  if (!send_all(connection, rest.substr(0, half))) return false;
+  pause_for(reply.stall_s, stopping_);
+  if (!send_all(connection, rest.substr(half))) return false;
+  const std::string blanks(1 << 20, ' ');
+  for (size_t left = reply.padding; left > 0;) {
+    size_t piece = std::min(left, blanks.size());
+    if (!send_all(connection, std::string_view(blanks).substr(0, piece))) return false;
+    left -= piece;
+  }
   bool whole = cut == body.size() && !reply.content_length && !reply.no_length;
-  return whole && !reply.no_last_chunk && !reply.reset;
+  return whole && !reply.no_last_chunk && !reply.reset && !reply.drop_after;
 }
 
 std::string ScriptedServer::url() const {

@@ -40,6 +40,10 @@ struct ScriptedReply {
   bool no_length = false;      // neither length nor chunks: the end is the end
   bool no_last_chunk = false;  // chunked, but never ended
   bool silent = false;         // close without a status line
+  double drip_s = 0;           // pause after each 16 bytes of the body
+  size_t padding = 0;          // blanks sent after the body, a mebibyte at a time
+  bool half_close = false;     // end our side after the head, and read on
+  bool drop_after = false;     // close after a whole reply, without a word about it
 };
 
 class ScriptedServer {
@@ -59,6 +63,8 @@ class ScriptedServer {
   void accept_loop();
   void serve(int connection);
   bool serve_one(int connection, std::string& buffer);
+  std::optional<SeenRequest> read_request(int connection, std::string& buffer);
+  bool play(int connection, const ScriptedReply& reply) const;
 
   Handler handler_;
   int listener_ = -1;

@@ -71,6 +71,7 @@ inline TeacherConfig teacher_config(
   config.model = "judge-2026-01-01";
   config.base_url = base_url;
   config.timeout_s = 5;
+  config.max_outage_s = 0;  // scripts count requests: no probes between them
   config.cache = cache;
   config.known_answer_rate = 0;  // tests count requests
   return config;

@@ -1,0 +1,276 @@
+// `pupil collect`: scored answers of the teacher or the student as chat JSON Lines, the
+// input of supervised fine-tuning.
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+#include "app/assemble.h"
+#include "app/collect_file.h"
+#include "app/commands.h"
+#include "app/reward_table.h"
+#include "app/samples.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+#include "base/signals.h"
+#include "config/load_config.h"
+#include "data/tasks.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kAnswersAtOnce = 64;
+
+struct CollectOptions {
+  std::string config, out, source = "auto";
+  std::optional<double> min_reward;
+  std::vector<std::string> overrides;
+};
+
+/// Who answers and who scores.
+struct Collector {
+  std::unique_ptr<Session> session;  // null: the teacher alone, without a student
+  std::shared_ptr<Teacher> teacher;
+  std::vector<RewardFunction> rewards;
+  std::vector<RolloutGroup> groups;  // one a task, to be filled
+  std::function<void(std::span<RolloutGroup>)> generate;
+};
+
+/// What was left out, and why.
+struct Counts {
+  int64_t missing = 0, unscored = 0, low = 0;
+};
+
+Config read_config(const CollectOptions& options) {
+  auto config = load_config(options.config, options.overrides);
+  if (options.source == "teacher") config.hardware.use_mlx_for_generation = false;
+  if (options.source == "student") config.hardware.use_mlx_for_generation = true;
+  return config;
+}
+
+// A completion without tokens counts as missing, and without a student there is nobody
+// to say which they are.
+void fill(RolloutGroup& group, const std::vector<WrittenAnswer>& answers) {
+  group.rollouts.clear();
+  for (const auto& answer : answers) {
+    auto& rollout = group.rollouts.emplace_back();
+    rollout.source = Source::teacher;
+    rollout.missing = answer.reason;
+    if (!answer.text) continue;
+    rollout.completion.text = *answer.text;
+    rollout.completion.finish = answer.finish;
+    rollout.completion.tokens = {0};
+  }
+}
+
+Collector by_teacher(const Config& config) {
+  if (config.teacher.provider == "none" || config.teacher.provider == "local") {
+    throw std::invalid_argument(
+        "[collect] there is no teacher to write the answers; set teacher.provider to a "
+        "chat API, or use --source student");
+  }
+  Collector collector;
+  collector.teacher = make_teacher(config);
+  for (auto& task : load_tasks(config.data.train, config.data.limit)) {
+    collector.groups.push_back({{}, std::move(task), {}});
+  }
+  collector.rewards = make_rewards(config, collector.teacher);
+  collector.generate = [teacher = collector.teacher, config](auto groups) {
+    std::vector<std::vector<Message>> chats;
+    for (const auto& group : groups) chats.push_back(chat_of(group.task, config));
+    const auto& rollout = config.rollout;
+    auto answers = teacher->write_answers(
+        chats,
+        rollout.num_generations,
+        rollout.temperature,
+        rollout.max_completion_length);
+    for (size_t g = 0; g < groups.size(); ++g) fill(groups[g], answers[g]);
+  };
+  return collector;
+}
+
+Collector by_student(const Config& config) {
+  Collector collector;
+  collector.session = std::make_unique<Session>(config);
+  const Session& session = *collector.session;
+  collector.teacher = session.teacher;
+  collector.rewards = session.rewards;
+  for (const auto& asked : session.train_tasks) {
+    uint64_t key = collector.groups.size();
+    collector.groups.push_back({{asked.tokens, key}, asked.task, {}});
+  }
+  int n = session.config.rollout.num_generations;
+  collector.generate = [&session, n](auto groups) {
+    session.stages.generate(groups, n, {});
+  };
+  return collector;
+}
+
+Json as_json(const RolloutGroup& group, const Rollout& rollout, const Config& config) {
+  Json messages = Json::array();
+  auto chat = chat_of(group.task, config);
+  chat.push_back({"assistant", rollout.completion.text});
+  for (const auto& [role, content] : chat) {
+    messages.push_back({{"role", role}, {"content", content}});
+  }
+  bool whole = rollout.completion.finish == FinishReason::stop;
+  return {
+      {"messages", messages},
+      {"reward", *rollout.reward},
+      {"source", rollout.source == Source::teacher ? "teacher" : "student"},
+      {"task", group.task.id},
+      {"finish_reason", whole ? "stop" : "length"}};
+}
+
+Json rows_of(
+    const RolloutGroup& group,
+    const Config& config,
+    const CollectOptions& options,
+    Counts& counts) {
+  Json rows = Json::array();
+  for (const auto& rollout : group.rollouts) {
+    if (!rollout.missing.empty()) {
+      ++counts.missing;
+    } else if (!rollout.reward) {
+      ++counts.unscored;
+    } else if (options.min_reward && *rollout.reward < *options.min_reward) {
+      ++counts.low;
+    } else {
+      rows.push_back(as_json(group, rollout, config));
+    }
+  }
+  return rows;
+}
+
+// Of what decides the rows: a higher cap or more patience goes on with the same file.
+std::string fingerprint_of(const Config& config, const CollectOptions& options) {
+  Config rows = config;
+  rows.logging = {};
+  rows.hardware.threads = 0;
+  const TeacherConfig unset;
+  auto& teacher = rows.teacher;
+  teacher.api_key_env = unset.api_key_env;
+  teacher.known_answer_rate = unset.known_answer_rate;
+  teacher.timeout_s = unset.timeout_s;
+  teacher.max_concurrency = unset.max_concurrency;
+  teacher.max_retries = unset.max_retries;
+  teacher.requests_per_minute = unset.requests_per_minute;
+  teacher.tokens_per_minute = unset.tokens_per_minute;
+  teacher.max_cost_usd = unset.max_cost_usd;
+  teacher.price_per_mtok_in = unset.price_per_mtok_in;
+  teacher.price_per_mtok_out = unset.price_per_mtok_out;
+  teacher.max_outage_s = unset.max_outage_s;
+  teacher.on_failure = unset.on_failure;
+  teacher.cache = unset.cache;
+  Sha256 hash;
+  hash.field(dump_yaml(rows)).field(read_file(config.data.train));
+  hash.field(options.source).field(options.min_reward.value_or(-1));
+  return hash.hex();
+}
+
+std::string ledger_path(const std::string& out) {
+  return out + ".spent.sqlite";
+}
+
+void remove_ledger(const std::string& path) {
+  for (const char* end : {"", "-wal", "-shm"}) fs::remove(path + end);
+}
+
+void stop_if_asked(const CollectFile& file) {
+  if (!StopSignals::requested()) return;
+  throw Stopped(
+      "[collect] stopped after " + std::to_string(file.num_tasks()) +
+      " tasks, all kept; the same command goes on");
+}
+
+Counts collect_all(
+    Collector& collector,
+    const Config& config,
+    const CollectOptions& options,
+    CollectFile& file) {
+  Counts counts;
+  auto n = static_cast<size_t>(config.rollout.num_generations);
+  size_t at_once = std::max<size_t>(1, kAnswersAtOnce / n), total;
+  std::span<RolloutGroup> groups(collector.groups);
+  Progress progress("collecting", "tasks", static_cast<int64_t>(groups.size()));
+  progress.advance(static_cast<int64_t>(file.num_tasks()));
+  while ((total = file.num_tasks()) < groups.size()) {
+    stop_if_asked(file);
+    auto part = groups.subspan(total, std::min(at_once, groups.size() - total));
+    collector.generate(part);
+    score_groups(collector.rewards, part);
+    for (auto& group : part) file.add(rows_of(group, config, options, counts));
+    progress.advance(static_cast<int64_t>(part.size()));
+    for (auto& group : part) group.rollouts = {};
+  }
+  return counts;
+}
+
+void print_summary(
+    const CollectOptions& options,
+    size_t rows,
+    const Counts& counts,
+    Teacher* teacher) {
+  std::printf("wrote %zu answers to %s", rows, options.out.c_str());
+  auto left_out = [](int64_t count, const char* why) {
+    if (count) std::printf(", %lld %s", static_cast<long long>(count), why);
+  };
+  left_out(counts.missing, "were not written");
+  left_out(counts.unscored, "left out unscored");
+  left_out(counts.low, "left out below --min-reward");
+  std::printf("\n");
+  if (teacher) std::printf("teacher: %s\n", summary_of(teacher->stats()).c_str());
+}
+
+void run_collect(const CollectOptions& options) {
+  StopSignals signals;
+  auto config = read_config(options);
+  bool teacher_writes = !config.hardware.use_mlx_for_generation;
+  auto collector = teacher_writes ? by_teacher(config) : by_student(config);
+  auto ledger = ledger_path(options.out);
+  CollectFile file(options.out, fingerprint_of(config, options));
+  if (!file.goes_on()) remove_ledger(ledger);
+  if (collector.teacher) {
+    collector.teacher->keep_ledger(ledger);
+    collector.teacher->check();
+  }
+  auto counts = collect_all(collector, config, options, file);
+  auto rows = file.publish();
+  print_summary(options, rows, counts, collector.teacher.get());
+  collector = {};  // closes it
+  remove_ledger(ledger);
+}
+
+}  // namespace
+
+void add_collect(CLI::App& app) {
+  auto options = std::make_shared<CollectOptions>();
+  auto* command = app.add_subcommand(
+      "collect", "Write scored answers to the training tasks as chat JSON Lines");
+  command->add_option("-c,--config", options->config, "config.yaml (see `pupil init`)")
+      ->required();
+  command->add_option("--out", options->out, "the file to write")->required();
+  command
+      ->add_option(
+          "--source", options->source, "who answers; auto: as in training (rollout)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "teacher", "student"}));
+  command->add_option(
+      "--min-reward", options->min_reward, "leave out what has a lower reward");
+  command->footer("--section.key=value changes any key of the config.");
+  command->allow_extras();
+  command->callback([options, command] {
+    options->overrides = command->remaining();
+    run_collect(*options);
+  });
+}
+
+}  // namespace pupil
