@@ -34,8 +34,9 @@ test:
 	@$(CTEST) --test-dir build/release --label-exclude '^long$$'
 
 test-asan:
-	@scripts/build.sh asan
-	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude '^(long|app)$$'
+	@scripts/build.sh asan unit_tests
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan --label-exclude '^(long|app)$$' \
+	  --exclude-regex '_NOT_BUILT$$'
 
 test-tsan:
 	@scripts/build.sh tsan ops_test

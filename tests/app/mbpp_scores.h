@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
-#include <regex>
+#include <re2/re2.h>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -63,10 +63,10 @@ inline std::vector<nlohmann::json> mbpp_scores(
 /// Redefines every function of `code` so that it gives something else.
 inline std::vector<std::string> broken_versions(const std::string& code) {
   std::string none, raises;
-  const std::regex definition(R"((?:^|\n)def\s+(\w+))");
-  for (std::sregex_iterator at(code.begin(), code.end(), definition), end; at != end;
-       ++at) {
-    const std::string head = "\ndef " + (*at)[1].str() + "(*a, **k):\n    ";
+  static const RE2 kDefinition(R"((?m:^)def\s+(\w+))");
+  re2::StringPiece rest(code);
+  for (std::string name; RE2::FindAndConsume(&rest, kDefinition, &name);) {
+    const std::string head = "\ndef " + name + "(*a, **k):\n    ";
     none += head + "return ['wrong', 7]\n";
     raises += head + "raise ValueError()\n";
   }

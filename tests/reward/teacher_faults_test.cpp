@@ -223,7 +223,9 @@ TEST_P(TeacherFaults, EndAsTheTableSays) {
   EXPECT_EQ(server.count(), fault.requests);
   EXPECT_EQ(client.stats().calls, static_cast<int64_t>(fault.requests));
   EXPECT_EQ(reply.error.empty(), fault.outcome == ok);
-  if (fault.outcome == ok) EXPECT_EQ(reply.text, "fine");
+  if (fault.outcome == ok) {
+    EXPECT_EQ(reply.text, "fine");
+  }
   EXPECT_EQ(reply.error.find('\n'), std::string::npos);
 }
 

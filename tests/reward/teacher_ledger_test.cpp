@@ -100,7 +100,9 @@ TEST(TeacherLedger, TheCapIsNotPassedAndTheSumIsExactToTheToken) {
     client.keep_ledger(path);
     auto replies = client.ask(questions(run == 0 ? 20 : 100, 100 * run));
     for (const auto& reply : replies) paid += reply.outcome == ChatOutcome::ok;
-    if (run > 0) EXPECT_EQ(replies.back().outcome, ChatOutcome::over_budget);
+    if (run > 0) {
+      EXPECT_EQ(replies.back().outcome, ChatOutcome::over_budget);
+    }
     Spending total = SpendingLedger(path).total();
     EXPECT_EQ(total.requests, paid);
     EXPECT_EQ(total.usage.input_tokens, 90 * paid);
