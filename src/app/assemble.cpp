@@ -96,6 +96,19 @@ std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
   return groups;
 }
 
+// A judge that is asked over the network works while the student still writes.
+decltype(Stages::begin_score) begin_judging_of(const Session& session) {
+  for (const auto& function : session.rewards) {
+    if (function.name != "teacher") continue;
+    return [teacher = session.teacher, share = function.share](
+               const RolloutGroup& group, const Completion& completion) {
+      if (!is_looked_at(group, share)) return;
+      teacher->begin_judging({&group.task, &completion});
+    };
+  }
+  return {};
+}
+
 Stages stages_of(const Session& session, GenerateFn generate) {
   Stages stages;
   for (const auto& function : session.rewards) {
@@ -107,6 +120,7 @@ Stages stages_of(const Session& session, GenerateFn generate) {
   stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
     score_groups(session.rewards, groups, on_scored);
   };
+  stages.begin_score = begin_judging_of(session);
   if (auto teacher = session.teacher)
     stages.take_metrics = [teacher] { return teacher->take_metrics(); };
   return stages;

@@ -17,6 +17,8 @@ namespace pupil {
 
 namespace {
 
+constexpr const char* kStudent = "student";
+
 namespace fs = std::filesystem;
 using Digits = LocalModel::Digits;
 using Ids = std::vector<int>;
@@ -210,25 +212,38 @@ LocalModel digit_judge(Decoder decoder, const Tokenizer& tokenizer) {
   return local;
 }
 
-LocalModel local_judge(const TeacherConfig& config, const Model& student) {
-  if (!config.model || config.model->empty()) {
-    throw std::invalid_argument(
-        "[teacher.model] is not set; name the local judge's MLX model directory, or "
-        "student");
-  }
-  LocalModel local;
-  if (*config.model == "student") {
-    local = digit_judge(without_lora(student.decoder), student.tokenizer);
-    local.identity = identity_of(student.path);
-    return local;
-  }
-  auto model = std::make_shared<Model>(load_model(*config.model));
-  local = digit_judge(model->decoder, model->tokenizer);
+namespace {
+
+const std::string& judging_model(const TeacherConfig& config) {
+  if (config.model && !config.model->empty()) return *config.model;
+  throw std::invalid_argument(
+      "[teacher.model] is not set; name the local judge's MLX model directory, or "
+      "student");
+}
+
+LocalModel judge_of_directory(const std::string& model_dir) {
+  auto model = std::make_shared<Model>(load_model(model_dir));
+  LocalModel local = digit_judge(model->decoder, model->tokenizer);
   local.ask = [model, ask = local.ask](std::span<const ChatRequest> chats) {
     return ask(chats);
   };
   local.identity = identity_of(model->path);
   return local;
+}
+
+}  // namespace
+
+LocalModel local_judge(const TeacherConfig& config, const Model& student) {
+  const std::string& model = judging_model(config);
+  if (model != kStudent) return judge_of_directory(model);
+  LocalModel local = digit_judge(without_lora(student.decoder), student.tokenizer);
+  local.identity = identity_of(student.path);
+  return local;
+}
+
+LocalModel local_judge(const TeacherConfig& config, const std::string& student_dir) {
+  const std::string& model = judging_model(config);
+  return judge_of_directory(model == kStudent ? student_dir : model);
 }
 
 }  // namespace pupil

@@ -16,6 +16,9 @@ namespace pupil {
 /// if its tokenizer has no token for a digit.
 LocalModel local_judge(const TeacherConfig& config, const Model& student);
 
+/// The same where no student is loaded: loads the one in `student_dir`, if it judges.
+LocalModel local_judge(const TeacherConfig& config, const std::string& student_dir);
+
 /// The same of a given decoder and tokenizer, without the name.
 LocalModel digit_judge(Decoder decoder, const Tokenizer& tokenizer);
 

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "mlx/device.h"
+#include "mlx/memory.h"
 #include "mlx/version.h"
 #include "ops/cpu/cpu_features.h"
 #ifdef __APPLE__
@@ -24,6 +26,8 @@
 #endif
 
 namespace pupil {
+
+namespace mx = mlx::core;
 
 namespace {
 
@@ -98,6 +102,7 @@ std::optional<uint64_t> available_memory_bytes() {
 }
 
 uint64_t peak_memory_bytes() {
+  if (mx::default_device() == mx::Device::gpu) return mx::get_peak_memory();
   std::ifstream file("/proc/self/status");
   std::string name, rest;
   while (file >> name) {
@@ -111,6 +116,7 @@ uint64_t peak_memory_bytes() {
 }
 
 void reset_peak_memory() {
+  mx::reset_peak_memory();
   std::ofstream("/proc/self/clear_refs") << "5";
 }
 

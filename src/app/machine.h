@@ -24,7 +24,8 @@ uint64_t total_memory_bytes();
 std::optional<uint64_t> available_memory_bytes();
 
 /// The most memory that this process had since `reset_peak_memory`, in bytes; since its
-/// start where the system cannot reset that.
+/// start where the system cannot reset that. On a GPU that of its arrays, by MLX's
+/// count.
 uint64_t peak_memory_bytes();
 void reset_peak_memory();
 

@@ -26,16 +26,25 @@ void generate_by_student(
     const Session& session,
     std::span<RolloutGroup> groups,
     int n,
-    const OnSampled& on_sampled) {
+    const SamplingEvents& events) {
   std::vector<Prompt> prompts;
   for (const auto& group : groups) prompts.push_back(group.prompt);
   auto sampling = sampling_config(session.config);
   std::vector<int> lengths(prompts.size() * n);
   auto on_token = [&](int prompt, int row, int, bool last) {
     int length = ++lengths[prompt * n + row];
-    if (on_sampled) on_sampled(1, last ? sampling.max_tokens - length : 0);
+    if (events.on_sampled)
+      events.on_sampled(1, last ? sampling.max_tokens - length : 0);
   };
-  fill(groups, generate(session.model, prompts, n, sampling, on_token));
+  OnCompletion on_completion;
+  if (events.on_completed) {
+    on_completion = [&](int prompt, int, const Completion& completion) {
+      events.on_completed(static_cast<size_t>(prompt), completion);
+    };
+  }
+  fill(
+      groups,
+      generate(session.model, prompts, n, sampling, on_token, nullptr, on_completion));
 }
 
 // The teacher's text as the student would have written it; no log-probabilities.
@@ -70,7 +79,7 @@ void generate_by_teacher(
     const Session& session,
     std::span<RolloutGroup> groups,
     int n,
-    const OnSampled& /*asked all at once*/) {
+    const SamplingEvents& /*asked all at once*/) {
   std::vector<std::vector<Message>> chats;
   for (const auto& group : groups) chats.push_back(chat_of(group.task, session.config));
   const auto& rollout = session.config.rollout;
@@ -84,8 +93,8 @@ void generate_by_teacher(
 }
 
 GenerateFn bound(const Session& session, decltype(generate_by_student) generate) {
-  return [&session, generate](auto groups, int n, const OnSampled& on_sampled) {
-    generate(session, groups, n, on_sampled);
+  return [&session, generate](auto groups, int n, const SamplingEvents& events) {
+    generate(session, groups, n, events);
   };
 }
 
@@ -126,9 +135,9 @@ GenerateFn training_samples(const Session& session) {
 
 GenerateFn with_fallback(GenerateFn student, GenerateFn teacher) {
   auto warned = std::make_shared<bool>(false);
-  return [=](std::span<RolloutGroup> groups, int n, const OnSampled& on_sampled) {
+  return [=](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
     try {
-      return student(groups, n, on_sampled);
+      return student(groups, n, events);
     } catch (const Stopped&) {
       throw;
     } catch (const std::invalid_argument&) {
@@ -141,7 +150,7 @@ GenerateFn with_fallback(GenerateFn student, GenerateFn teacher) {
             error.what());
       }
     }
-    teacher(groups, n, on_sampled);
+    teacher(groups, n, events);
   };
 }
 

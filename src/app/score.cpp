@@ -5,7 +5,9 @@
 #include <memory>
 #include <stdexcept>
 
+#include "app/assemble.h"
 #include "app/commands.h"
+#include "app/local_judge.h"
 #include "app/reward_table.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -173,11 +175,19 @@ void print_table(const Answers& answers, std::span<const RewardFunction> functio
   std::printf("%s", terminal_table(table).c_str());
 }
 
+std::shared_ptr<Teacher> teacher_of(const Config& config) {
+  if (!has_function(config, "teacher")) return nullptr;
+  if (config.teacher.provider != "local") return make_teacher(config);
+  choose_hardware(config.hardware);
+  return make_teacher(
+      config, local_judge(config.teacher, config.hardware.mlx_model_path));
+}
+
 void run_score(const ScoreOptions& options) {
   const Config config = read_config(options);
   auto answers = read_answers(options);
   add_tokens_if_needed(answers, config);
-  const auto teacher = has_function(config, "teacher") ? make_teacher(config) : nullptr;
+  const auto teacher = teacher_of(config);
   const auto functions = make_rewards(config, teacher);
   {
     Progress progress(

@@ -121,6 +121,15 @@ std::vector<Score> Judging::judge(
   return scores;
 }
 
+std::vector<Question> Judging::questions_of(const Sample& sample) const {
+  const auto& mode = terms_.config.mode;
+  if (mode != "rubric" && mode != "expected") return {};
+  std::vector<Verdict> verdicts(1);
+  JudgeCounts counts;
+  auto open = open_answers({&sample, 1}, verdicts);
+  return judge_each(terms_, open, verdicts, counts).questions;
+}
+
 std::vector<Comparison> Judging::compare(std::span<const Sample> samples) {
   std::vector<Verdict> verdicts(samples.size());
   std::vector<Comparison> comparisons;

@@ -120,6 +120,10 @@ class Judging {
   std::vector<Score> judge(
       std::span<const Sample> samples, JudgePurpose purpose = JudgePurpose::score);
 
+  /// What `judge` will ask about one answer whatever stands beside it: nothing in the
+  /// modes that look at a whole group.
+  std::vector<Question> questions_of(const Sample& sample) const;
+
   /// Every pair that mode pairwise looks at, group by group. After `judge` of the same
   /// samples this costs nothing: the answers are in the cache.
   std::vector<Comparison> compare(std::span<const Sample> samples);

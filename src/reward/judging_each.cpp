@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "reward/judge_forms.h"
 #include "reward/judge_plain.h"
@@ -69,7 +70,10 @@ Verdict no_reply(const ChatReply& reply) {
       "rejected",
       "unauthorized",
       "out_of_quota",
+      "over_budget",
+      "down",
       "cancelled"};
+  static_assert(std::size(kNames) == static_cast<size_t>(ChatOutcome::cancelled) + 1);
   return {
       {std::nullopt, "teacher: " + reply.error},
       kNames[static_cast<size_t>(reply.outcome)]};

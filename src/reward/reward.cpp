@@ -24,11 +24,6 @@ bool is_missing(const Rollout& rollout) {
   return !rollout.missing.empty() || !is_there;
 }
 
-// The key names the prompt of one round alone: a resumed run looks at the same groups.
-bool is_looked_at(const RolloutGroup& group, double share) {
-  return share >= 1 || keyed_uniform({kShareStream, group.prompt.key}) < share;
-}
-
 Work collect(std::span<RolloutGroup> groups, double share) {
   Work work;
   for (auto& group : groups) {
@@ -96,6 +91,10 @@ void set_rewards(RolloutGroup& group, std::span<const RewardFunction> functions)
 }
 
 }  // namespace
+
+bool is_looked_at(const RolloutGroup& group, double share) {
+  return share >= 1 || keyed_uniform({kShareStream, group.prompt.key}) < share;
+}
 
 void score_groups(
     std::span<const RewardFunction> functions,

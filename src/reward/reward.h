@@ -18,6 +18,10 @@ struct RewardFunction {
   double share = 1.0;  // of the groups: which ones follows from their prompts' keys
 };
 
+/// Whether a function with this share scores this group. Follows from its prompt's key,
+/// which names the prompt of one round alone: a resumed run looks at the same groups.
+bool is_looked_at(const RolloutGroup& group, double share);
+
 /// Scores every rollout of all groups by every function, the functions at the same
 /// time, and fills in `scores` and `reward`: the weighted sum of the scores.
 ///

@@ -43,15 +43,15 @@ ClientOptions client_options(
 
 TeacherAnswers make_answers(
     const TeacherConfig& config, const TeacherOptions& options) {
-  auto cache = cache_path(config.cache, options.environment);
   if (config.provider != "local") {
+    auto endpoint = chat_endpoint(config, options.environment);  // a missing key first
     return TeacherAnswers(
-        chat_endpoint(config, options.environment),
+        std::move(endpoint),
         client_options(config, options),
-        cache);
+        cache_path(config.cache, options.environment));
   }
   if (!options.local) throw std::logic_error("[teacher] no local model was passed in");
-  return TeacherAnswers(*options.local, cache);
+  return TeacherAnswers(*options.local, cache_path(config.cache, options.environment));
 }
 
 [[noreturn]] void refuse(const ChatEndpoint& endpoint, const ChatReply& reply) {
@@ -139,11 +139,12 @@ ChatRequest writing_request(
 
 Teacher::Teacher(const TeacherConfig& config, const TeacherOptions& options)
     : config_(config),
-      answers_(make_answers(config, options)),
       judging_(
-          config, [this](std::span<const Question> questions, JudgePurpose purpose) {
+          config,
+          [this](std::span<const Question> questions, JudgePurpose purpose) {
             return ask(questions, purpose == JudgePurpose::score);
-          }) {}
+          }),
+      answers_(make_answers(config, options)) {}
 
 std::vector<ChatReply> Teacher::ask(std::span<const Question> questions, bool patient) {
   auto replies = answers_.get(questions, patient);
@@ -174,6 +175,10 @@ void Teacher::check() {
 
 std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
   return judging_.judge(samples);
+}
+
+void Teacher::begin_judging(const Sample& sample) {
+  if (writes()) answers_.begin(judging_.questions_of(sample));
 }
 
 std::vector<Comparison> Teacher::compare(std::span<const Sample> samples) {

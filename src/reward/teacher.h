@@ -80,6 +80,11 @@ class Teacher {
   /// has to be saved and stopped.
   std::vector<Score> judge(std::span<const Sample> samples);
 
+  /// Asks about an answer in the background, in the modes that look at each for itself,
+  /// so that `judge` finds it asked. It keeps nothing of `sample`, never throws for
+  /// trouble with the server, and returns at once.
+  void begin_judging(const Sample& sample);
+
   /// The pairs of mode pairwise with their winners, for methods that learn from
   /// preferences; after `judge` in that mode it is answered from the cache. Throws as
   /// `judge` does.
@@ -118,8 +123,8 @@ class Teacher {
   std::vector<ChatReply> ask(std::span<const Question> questions, bool patient);
 
   TeacherConfig config_;
+  Judging judging_;  // whose questions answers_ may still be asking at the end
   TeacherAnswers answers_;
-  Judging judging_;
   TeacherStats taken_;  // when the metrics were taken last
 };
 

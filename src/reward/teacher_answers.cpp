@@ -3,10 +3,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <future>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/stopwatch.h"
@@ -22,6 +24,9 @@ using OnReply = TeacherClient::OnReply;
 
 // Far more than a step's: a bound for callers that never take them.
 constexpr size_t kMostLatencies = 100000;
+
+// Calls that wait in the background, a thread each.
+constexpr size_t kMostBegun = 256;
 
 /// A question that this call has to ask itself.
 struct Claim {
@@ -88,6 +93,9 @@ struct TeacherAnswers::State {
   TeacherCache cache;
   mutable std::mutex mutex;  // of all below
   std::unordered_map<std::string, Pending> pending;
+  std::unordered_set<std::string> begun;  // asked in the background, not got yet
+  std::mutex background_mutex;
+  std::vector<std::future<void>> background;
   TeacherStats stats;
   std::vector<double> latencies;
 
@@ -101,7 +109,12 @@ struct TeacherAnswers::State {
     endpoint.model = local.identity;
   }
 
-  Pending look_up(const Question& question, std::vector<Claim>& claims);
+  ~State();
+
+  std::vector<ChatReply> get(
+      std::span<const Question> questions, bool patient, bool in_background);
+  Pending look_up(
+      const Question& question, bool in_background, std::vector<Claim>& claims);
   void ask(std::vector<Claim>& claims, bool patient);
   void ask_once(std::vector<Claim*>& open, bool patient);
   void ask_local(std::span<const ChatRequest> requests, const OnReply& on_reply);
@@ -110,22 +123,31 @@ struct TeacherAnswers::State {
   void release(std::vector<Claim>& claims);
 };
 
+/// The client first: its end is what the background waits for.
+TeacherAnswers::State::~State() {
+  if (client) client->stop();
+  background.clear();
+}
+
 /// The reply of this question, to come or known. What nobody has asked yet is claimed.
+/// What was begun in the background counts once, where it is got.
 Pending TeacherAnswers::State::look_up(
-    const Question& question, std::vector<Claim>& claims) {
+    const Question& question, bool in_background, std::vector<Claim>& claims) {
   std::string key = cache_key(endpoint, question.request, question.versions);
   std::lock_guard lock(mutex);
-  ++stats.questions;
+  bool was_begun = !in_background && begun.erase(key) > 0;
+  stats.questions += !in_background;
   if (auto found = pending.find(key); found != pending.end()) {
-    ++stats.joined;
+    stats.joined += !in_background && !was_begun;
     return found->second;
   }
   if (auto answer = cache.find(key)) {
-    ++stats.cache_hits;
+    stats.cache_hits += !in_background && !was_begun;
     std::promise<ChatReply> known;
     known.set_value(from_cache(*answer));
     return known.get_future().share();
   }
+  if (in_background) begun.insert(key);
   claims.emplace_back();
   claims.back().key = key;
   claims.back().question = &question;
@@ -229,25 +251,48 @@ TeacherAnswers::TeacherAnswers(LocalModel model, const std::string& cache_file)
 
 TeacherAnswers::~TeacherAnswers() = default;
 
-std::vector<ChatReply> TeacherAnswers::get(
-    std::span<const Question> questions, bool patient) {
+std::vector<ChatReply> TeacherAnswers::State::get(
+    std::span<const Question> questions, bool patient, bool in_background) {
   std::vector<Claim> claims;
   std::vector<Pending> replies;
   replies.reserve(questions.size());
   try {
     for (const auto& question : questions) {
-      replies.push_back(state_->look_up(question, claims));
+      replies.push_back(look_up(question, in_background, claims));
     }
-    state_->ask(claims, patient);
+    ask(claims, patient);
   } catch (...) {
-    state_->release(claims);  // nobody may wait for ever for a claim of this call
+    release(claims);  // nobody may wait for ever for a claim of this call
     throw;
   }
-  state_->release(claims);
+  release(claims);
   std::vector<ChatReply> out;
   out.reserve(replies.size());
   for (auto& reply : replies) out.push_back(reply.get());
   return out;
+}
+
+std::vector<ChatReply> TeacherAnswers::get(
+    std::span<const Question> questions, bool patient) {
+  return state_->get(questions, patient, false);
+}
+
+void TeacherAnswers::begin(std::vector<Question> questions) {
+  if (!state_->client || questions.empty()) return;
+  std::lock_guard lock(state_->background_mutex);
+  auto& running = state_->background;
+  std::erase_if(running, [](const std::future<void>& call) {
+    return call.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  if (running.size() >= kMostBegun) return;
+  running.push_back(std::async(
+      std::launch::async, [state = state_.get(), questions = std::move(questions)] {
+        try {
+          state->get(questions, true, true);
+        } catch (const std::exception&) {
+          // `get` meets the same trouble, and says so.
+        }
+      }));
 }
 
 void TeacherAnswers::keep_ledger(const std::string& path) {

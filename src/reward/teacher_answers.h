@@ -83,6 +83,12 @@ class TeacherAnswers {
   /// cache cannot be read, and what a local model throws.
   std::vector<ChatReply> get(std::span<const Question> questions, bool patient = true);
 
+  /// Asks in the background, where a server answers: `get` of the same questions then
+  /// waits less and counts them as if it had asked itself. How they end is seen by
+  /// `get` alone. Nothing where a local model answers, which other work would slow
+  /// down.
+  void begin(std::vector<Question> questions);
+
   /// TeacherClient::keep_ledger; nothing where a local model answers, which costs
   /// nothing.
   void keep_ledger(const std::string& path);

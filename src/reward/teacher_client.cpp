@@ -36,7 +36,9 @@ void TeacherClient::State::run() {
     serve();
   } catch (const std::exception& error) {
     last.error = error.what();
-    std::lock_guard lock(mutex);
+  }
+  {
+    std::lock_guard lock(mutex);  // whoever asks from now on is told at once
     broken = last.error;
   }
   accept_new();
@@ -159,12 +161,16 @@ TeacherClient::TeacherClient(ChatEndpoint endpoint, const ClientOptions& options
 }
 
 TeacherClient::~TeacherClient() {
+  stop();
+  state_->thread.join();
+}
+
+void TeacherClient::stop() {
   {
     std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
   state_->http.wake();
-  state_->thread.join();
 }
 
 std::vector<ChatReply> TeacherClient::ask(

@@ -74,6 +74,9 @@ class TeacherClient {
       const OnReply& on_reply = {},
       bool patient = true);
 
+  /// Ends every request of every thread as cancelled; `ask` throws from now on.
+  void stop();
+
   /// Counts what is spent from now on in this file, and what it holds towards the cap.
   /// Throws std::runtime_error if it cannot be used.
   void keep_ledger(const std::string& path);

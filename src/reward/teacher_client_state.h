@@ -79,7 +79,7 @@ struct TeacherClient::State {
   std::unique_ptr<SpendingLedger> new_ledger;
   ClientStats stats;
   bool stopping = false;
-  std::string broken;  // why the thread ended by itself; empty: it did not
+  std::string broken;  // why the thread has ended; empty: it has not
   std::thread thread;
 
   State(ChatEndpoint endpoint_in, const ClientOptions& options_in);

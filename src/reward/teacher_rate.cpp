@@ -217,7 +217,7 @@ void RatePacer::on_slow_down(double now_s) {
 }
 
 void RatePacer::on_answer() {
-  gap_s_ *= 0.98;
+  gap_s_ *= 0.9;
   if (gap_s_ < 1e-3) gap_s_ = 0;
 }
 

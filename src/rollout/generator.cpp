@@ -20,9 +20,11 @@ class Wave {
       std::span<const Prompt> prompts,
       int n,
       const SamplingConfig& sampling,
-      const OnToken& on_token)
+      const OnToken& on_token,
+      const OnCompletion& on_completion)
       : sampling_(sampling),
         on_token_(on_token),
+        on_completion_(on_completion),
         state_(model.decoder, tokens_of(prompts), n, sampling.max_tokens) {
     for (size_t p = 0; p < prompts.size(); ++p) {
       for (int r = 0; r < n; ++r) {
@@ -50,7 +52,9 @@ class Wave {
       sampled = next;
     }
     stats.decode_s += watch.lap();
-    for (auto& row : rows_) row.finish();
+    for (auto& row : rows_) {
+      if (!row.done()) finish(row);
+    }
     return std::move(rows_);
   }
 
@@ -86,7 +90,13 @@ class Wave {
       if (row.done()) continue;
       row.push(tokens[i], logprobs[i]);
       if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
+      if (row.done()) finish(row);
     }
+  }
+
+  void finish(Row& row) {
+    row.finish();
+    if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
   }
 
   // Finished rows leave when an eighth of the batch is done: moving the others costs.
@@ -108,6 +118,7 @@ class Wave {
 
   const SamplingConfig& sampling_;
   const OnToken& on_token_;
+  const OnCompletion& on_completion_;
   DecodeState state_;
   std::vector<Row> rows_;
   std::vector<Row*> alive_;  // the batch's rows, in order; some may be done
@@ -150,7 +161,8 @@ std::vector<std::vector<Completion>> generate(
     int n,
     const SamplingConfig& sampling,
     const OnToken& on_token,
-    GenerateStats* stats) {
+    GenerateStats* stats,
+    const OnCompletion& on_completion) {
   GenerateStats unused;
   expect_stop_strings(sampling);
   for (const auto& prompt : prompts) expect_room(model, prompt, sampling.max_tokens);
@@ -158,14 +170,21 @@ std::vector<std::vector<Completion>> generate(
   size_t per_wave = std::max(1, sampling.max_rows / n);
   for (size_t begin = 0; begin < prompts.size(); begin += per_wave) {
     auto share = prompts.subspan(begin, std::min(per_wave, prompts.size() - begin));
-    OnToken shifted;
+    auto first = static_cast<int>(begin);
+    OnToken token_told;
     if (on_token) {
-      shifted = [&](int prompt, int row, int token, bool last) {
-        on_token(static_cast<int>(begin) + prompt, row, token, last);
+      token_told = [&](int prompt, int row, int token, bool last) {
+        on_token(first + prompt, row, token, last);
       };
     }
-    for (auto& row :
-         Wave(model, share, n, sampling, shifted).run(stats ? *stats : unused)) {
+    OnCompletion end_told;
+    if (on_completion) {
+      end_told = [&](int prompt, int row, const Completion& completion) {
+        on_completion(first + prompt, row, completion);
+      };
+    }
+    Wave wave(model, share, n, sampling, token_told, end_told);
+    for (auto& row : wave.run(stats ? *stats : unused)) {
       all[begin + row.prompt()].push_back(row.take());
     }
   }

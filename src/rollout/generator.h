@@ -33,6 +33,9 @@ struct GenerateStats {
 /// ended it.
 using OnToken = std::function<void(int prompt, int row, int token, bool last)>;
 
+/// Called on the caller's thread for every completion as it ends, while others go on.
+using OnCompletion = std::function<void(int prompt, int row, const Completion&)>;
+
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,
 /// row), not on what else is in the batch. Throws std::invalid_argument for an empty
@@ -44,6 +47,7 @@ std::vector<std::vector<Completion>> generate(
     int n,
     const SamplingConfig& sampling,
     const OnToken& on_token = {},
-    GenerateStats* stats = nullptr);
+    GenerateStats* stats = nullptr,
+    const OnCompletion& on_completion = {});
 
 }  // namespace pupil

@@ -33,6 +33,7 @@ class Row {
   uint64_t key() const { return key_; }
   int prompt() const { return prompt_; }
   int index() const { return index_; }
+  const Completion& completion() const { return completion_; }
   Completion take() { return std::move(completion_); }
 
  private:

@@ -12,12 +12,18 @@ void sample_with_progress(
   auto rows = static_cast<int64_t>(groups.size()) * plan.num_generations;
   Progress progress(
       plan.label + "sampling", "tokens", rows * plan.max_completion_length);
-  auto on_sampled = [&](int64_t tokens, int64_t spared) {
+  SamplingEvents events;
+  events.on_sampled = [&](int64_t tokens, int64_t spared) {
     progress.skip(spared);
     progress.advance(tokens);
     if (on_token) on_token();
   };
-  stages.generate(groups, plan.num_generations, on_sampled);
+  if (stages.begin_score) {
+    events.on_completed = [&](size_t group, const Completion& completion) {
+      stages.begin_score(groups[group], completion);
+    };
+  }
+  stages.generate(groups, plan.num_generations, events);
 }
 
 void score_with_progress(

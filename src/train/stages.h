@@ -17,6 +17,15 @@ namespace pupil {
 /// allowed will not be, because completions ended.
 using OnSampled = std::function<void(int64_t tokens, int64_t spared)>;
 
+/// Told of a completion of `group` as it ends, while others go on.
+using OnCompleted = std::function<void(size_t group, const Completion& completion)>;
+
+/// What `generate` tells on its way; either may be empty.
+struct SamplingEvents {
+  OnSampled on_sampled;
+  OnCompleted on_completed;
+};
+
 /// Told that so many more scores are there, of completions times reward functions.
 using OnScored = std::function<void(int64_t scores)>;
 
@@ -26,10 +35,15 @@ struct Stages {
   /// is new, even where the task was drawn before.
   std::function<std::vector<RolloutGroup>(uint64_t round)> draw;
 
-  /// Gives each group `n` rollouts with their completions. `on_sampled` may be empty.
+  /// Gives each group `n` rollouts with their completions.
   std::function<void(
-      std::span<RolloutGroup> groups, int n, const OnSampled& on_sampled)>
+      std::span<RolloutGroup> groups, int n, const SamplingEvents& events)>
       generate;
+
+  /// Told of completions that `score` will be asked about, so that what takes waiting
+  /// can begin; may be empty.
+  std::function<void(const RolloutGroup& group, const Completion& completion)>
+      begin_score;
 
   /// Fills in `scores` and `reward` of every rollout. `on_scored` may be empty.
   std::function<void(std::span<RolloutGroup> groups, const OnScored& on_scored)> score;

@@ -202,5 +202,35 @@ TEST(LocalJudgeRun, IsLookedAtBesideTheOthersAndChangesNothing) {
   }
 }
 
+// `pupil score` asks the same judge, whether the config names it or the student.
+TEST(LocalJudgeScore, JudgesAFileOfAnswers) {
+  TinyWorld world;
+  write_judge(world.at("judge"));
+  world.write(
+      "t.jsonl",
+      R"({"id":"t","prompt":"Say yes.","tests":[]})"
+      "\n");
+  world.write(
+      "a.jsonl",
+      R"({"id":"t","completion":"yes, of course, as often as you like it."})"
+      "\n"
+      R"({"id":"t","completion":"no"})"
+      "\n");
+  auto scored = [&](const std::string& model) {
+    auto result = world.run(
+        "score --tasks t.jsonl --completions a.jsonl --json "
+        "'--reward.functions=[{name: teacher, weight: 1}]' --teacher.provider=local "
+        "--teacher.mode=expected --teacher.min_score_mass=0 --teacher.cache=" +
+        model + ".sqlite --teacher.model=" + model +
+        " --hardware.mlx_model_path=judge");
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+    return result.output;
+  };
+  auto by_name = scored("judge");
+  EXPECT_EQ(by_name, scored("student"));
+  auto first = nlohmann::json::parse(by_name.substr(0, by_name.find('\n')));
+  EXPECT_TRUE(first["rewards"]["teacher"].is_number()) << first;
+}
+
 }  // namespace
 }  // namespace pupil::testing

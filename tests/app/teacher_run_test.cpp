@@ -359,11 +359,13 @@ TEST(Fallback, TakesARoundFromTheTeacherWhereSamplingBreaksDown) {
   std::function<void()> trouble = [] {};
   std::vector<std::string> by;
   auto samples = with_fallback(
-      [&](std::span<RolloutGroup>, int, const OnSampled&) {
+      [&](std::span<RolloutGroup>, int, const SamplingEvents&) {
         trouble();
         by.push_back("student");
       },
-      [&](std::span<RolloutGroup>, int, const OnSampled&) { by.push_back("teacher"); });
+      [&](std::span<RolloutGroup>, int, const SamplingEvents&) {
+        by.push_back("teacher");
+      });
   samples({}, 1, {});
   trouble = [] { throw std::runtime_error("[malloc] Unable to allocate"); };
   samples({}, 1, {});

@@ -55,8 +55,8 @@ def f(x):
         for name in ('environ', 'cmdline', 'stat', 'fd/0', 'fd/1', 'fd/3'):
             read(base + '/' + name)
     for top in ('/tmp', '/dev', '/etc', '/root', '/home', '/run', '/var/tmp'):
-        for folder, _, names in os.walk(top):
-            if '.pyenv' in folder: continue
+        for folder, inner, names in os.walk(top):
+            inner[:] = [name for name in inner if name != '.pyenv']
             for name in names: read(os.path.join(folder, name))
     return ['searched'] + sorted(set(found))
 )";

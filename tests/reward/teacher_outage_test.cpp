@@ -59,31 +59,54 @@ ScriptedReply trouble(Trouble which) {
   return reply;
 }
 
+/// A server in trouble for a second from its 21st request on.
+struct TroubledServer {
+  explicit TroubledServer(Trouble which)
+      : server([this, which](const SeenRequest& request) {
+          if (request.index == 20) back = seconds() + 1;
+          if (request.index >= 20 && seconds() < back) return trouble(which);
+          return echo(request);
+        }) {}
+
+  std::atomic<double> back = 0;
+  ScriptedServer server;
+};
+
+void expect_all_answered(TeacherClient& client) {
+  auto asked = questions(60);
+  auto replies = client.ask(asked);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    ASSERT_EQ(replies[i].outcome, ok) << replies[i].error;
+    EXPECT_EQ(replies[i].text, asked[i].messages[0].content);
+  }
+}
+
 TEST(TeacherOutage, EverythingIsAnsweredAfterItIsOver) {
-  for (auto which : {Trouble::refused, Trouble::error_500, Trouble::busy}) {
-    std::atomic<double> back = 0;
-    ScriptedServer server([&](const SeenRequest& request) {
-      if (request.index == 20) back = seconds() + 1;
-      if (request.index >= 20 && seconds() < back) return trouble(which);
-      return echo(request);
-    });
+  for (auto which : {Trouble::refused, Trouble::error_500}) {
+    TroubledServer troubled(which);
     std::vector<std::string> notices;
     auto options = patient(60);
     options.on_notice = [&](const std::string& text) { notices.push_back(text); };
-    TeacherClient client = client_for(server, options);
-    auto asked = questions(60);
-    auto replies = client.ask(asked);
-    for (size_t i = 0; i < asked.size(); ++i) {
-      ASSERT_EQ(replies[i].outcome, ok) << replies[i].error;
-      EXPECT_EQ(replies[i].text, asked[i].messages[0].content);
-    }
+    TeacherClient client = client_for(troubled.server, options);
+    expect_all_answered(client);
     EXPECT_EQ(client.stats().outages, 1);
     ASSERT_GE(notices.size(), 2u);
     EXPECT_TRUE(notices.front().starts_with("the teacher is down for 0:0"));
     EXPECT_EQ(notices.back(), "");
-    // While it is down, one small question at a time: not sixty.
-    EXPECT_LT(client.stats().retries, 8 * 3 * 2);
+    // Each question's retries and once more afterwards; in between, one small question
+    // at a time.
+    EXPECT_LE(client.stats().retries, 40 * (2 + 1));
+    EXPECT_GE(client.stats().probes, 2);
+    EXPECT_LE(client.stats().probes, 60);
   }
+}
+
+TEST(TeacherOutage, ABusyServerIsAskedMoreSlowly) {
+  TroubledServer troubled(Trouble::busy);
+  TeacherClient client = client_for(troubled.server, patient(60));
+  double began = seconds();
+  expect_all_answered(client);
+  EXPECT_LT(seconds() - began, 30);
 }
 
 TEST(TeacherOutage, EndsEverythingWhenItTakesTooLong) {

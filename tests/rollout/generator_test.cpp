@@ -150,6 +150,30 @@ TEST(Generator, StopStringsEndTheTextBeforeThem) {
   }
 }
 
+TEST(Generator, CompletionsAreToldAsTheyEnd) {
+  auto model = tiny_model(4);
+  auto prompts = some_prompts();
+  auto config = sampled(40);
+  config.max_rows = 6;  // two waves
+  std::map<std::pair<int, int>, Completion> told;
+  int tokens = 0, early = 0;
+  auto on_token = [&](int, int, int, bool) { ++tokens; };
+  auto on_completion = [&](int p, int row, const Completion& completion) {
+    EXPECT_TRUE(told.emplace(std::pair(p, row), completion).second);
+    if (completion.finish == FinishReason::stop) early = early == 0 ? tokens : early;
+  };
+  auto all = generate(model, prompts, 3, config, on_token, nullptr, on_completion);
+  ASSERT_EQ(told.size(), 9u);
+  for (const auto& [at, completion] : told) {
+    const auto& returned = all[at.first][at.second];
+    EXPECT_EQ(completion.tokens, returned.tokens);
+    EXPECT_EQ(completion.text, returned.text);
+    EXPECT_EQ(completion.finish, returned.finish);
+  }
+  EXPECT_GT(early, 0);
+  EXPECT_LT(early, tokens);  // the others were still growing
+}
+
 TEST(Generator, OnTokenSeesEveryTokenInOrder) {
   auto model = tiny_model(4);
   auto prompts = some_prompts();

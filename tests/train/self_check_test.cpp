@@ -41,8 +41,8 @@ TEST(SelfCheck, SeesASamplerWithOtherLogprobs) {
   ToyRun run(toy_config(1));
   auto generate = run.stages.generate;
   run.stages.generate =
-      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
-        generate(groups, n, sampled);
+      [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
+        generate(groups, n, events);
         for (float& logprob : groups[0].rollouts[0].completion.logprobs)
           logprob -= 1.0f;
       };
@@ -54,8 +54,8 @@ TEST(SelfCheck, TakesTheFirstTaskWhoseAnswersAreThere) {
   auto generate = run.stages.generate;
   int tasks_without = 1;
   run.stages.generate =
-      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
-        generate(groups, n, sampled);
+      [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
+        generate(groups, n, events);
         if (tasks_without-- > 0) {
           groups[0].rollouts[1] = {};
           groups[0].rollouts[1].missing = "teacher: HTTP 500";

@@ -91,13 +91,14 @@ struct ToyRun {
       }
       return groups;
     };
-    stages.generate = [this](std::span<RolloutGroup> groups, int n, const OnSampled&) {
-      for (auto& group : groups) {
-        group.rollouts.resize(n);
-        auto rows = toy_sample(model, group.prompt, n);
-        for (int i = 0; i < n; ++i) group.rollouts[i].completion = rows[i];
-      }
-    };
+    stages.generate =
+        [this](std::span<RolloutGroup> groups, int n, const SamplingEvents&) {
+          for (auto& group : groups) {
+            group.rollouts.resize(n);
+            auto rows = toy_sample(model, group.prompt, n);
+            for (int i = 0; i < n; ++i) group.rollouts[i].completion = rows[i];
+          }
+        };
   }
 
   /// Runs in `dir`, resuming if asked to.

@@ -169,9 +169,9 @@ TEST(Trainer, AKilledRunGoesOnFromItsLastCheckpoint) {
   int rounds = 0;
   auto generate = killed.stages.generate;
   killed.stages.generate =
-      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
+      [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
         if (++rounds == 6) throw std::runtime_error("power cut");
-        generate(groups, n, sampled);
+        generate(groups, n, events);
       };
   EXPECT_THROW(killed.run(cut_dir.path()), std::runtime_error);
   ASSERT_EQ(
@@ -236,8 +236,8 @@ TEST(Trainer, AMissingAnswerIsCountedAndChangesNothingElse) {
   ToyRun run(toy_config(1)), without(toy_config(1));
   auto generate = run.stages.generate;
   run.stages.generate =
-      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
-        generate(groups, n, sampled);
+      [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
+        generate(groups, n, events);
         groups[0].rollouts.emplace_back().missing = "teacher: HTTP 500";
       };
   run.stages.score = [](std::span<RolloutGroup> groups, const OnScored&) {
@@ -309,8 +309,8 @@ TEST(Trainer, ASamplerThatDisagreesStopsTheRun) {
   ToyRun run(toy_config(3));
   auto generate = run.stages.generate;
   run.stages.generate =
-      [&](std::span<RolloutGroup> groups, int n, const OnSampled& sampled) {
-        generate(groups, n, sampled);
+      [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
+        generate(groups, n, events);
         for (auto& logprob : groups[0].rollouts[0].completion.logprobs) logprob -= 5.0f;
       };
   try {

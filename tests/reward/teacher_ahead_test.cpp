@@ -1,0 +1,121 @@
+// Judging that begins while the student still writes.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "reward/teacher.h"
+#include "support/teacher_world.h"
+
+namespace pupil::testing {
+namespace {
+
+double seconds() {
+  using Clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+std::vector<std::string> programs(int count) {
+  std::vector<std::string> out;
+  for (int i = 0; i < count; ++i) out.push_back(program(i));
+  return out;
+}
+
+void wait_for(const ScriptedServer& server, size_t requests) {
+  for (int i = 0; i < 1000 && server.count() < requests; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+/// Begins with each answer as if it had just been written.
+void begin_all(Teacher& teacher, const std::vector<std::string>& texts) {
+  for (const auto& text : texts) {
+    Answers one({text});  // gone before its score is there
+    teacher.begin_judging(one.samples()[0]);
+  }
+}
+
+TEST(TeacherAhead, WhatWasBegunIsAskedOnceAndCountsOnce) {
+  ScriptedServer server([](const SeenRequest&) {
+    ScriptedReply reply = openai_reply(grades(7));
+    reply.delay_s = 0.2;
+    return reply;
+  });
+  Teacher teacher(teacher_config(server.url()), fast_options());
+  auto texts = programs(12);
+  texts.push_back(texts[0]);
+  texts.emplace_back("# nothing");  // worth 0 without a question
+  begin_all(teacher, texts);
+  wait_for(server, 12);  // in flight, or already answered
+  Answers answers(texts);
+  auto scores = teacher.judge(answers.samples());
+  for (size_t i = 0; i < 13; ++i) EXPECT_EQ(scores[i].value, 0.7) << scores[i].reason;
+  EXPECT_EQ(scores[13].value, 0.0);
+  EXPECT_EQ(server.count(), 12u);
+  auto stats = teacher.stats();
+  EXPECT_EQ(stats.questions, 13);
+  EXPECT_EQ(stats.cache_hits + stats.joined, 1);  // the doubled answer
+  for (const auto& [name, value] : teacher.take_metrics()) {
+    if (name == "teacher/coverage") {
+      EXPECT_EQ(value, 1.0);
+    }
+  }
+}
+
+TEST(TeacherAhead, TheWaitIsHidden) {
+  ScriptedServer server([](const SeenRequest&) {
+    ScriptedReply reply = openai_reply(grades(7));
+    reply.delay_s = 0.6;
+    return reply;
+  });
+  Teacher teacher(teacher_config(server.url()), fast_options());
+  auto texts = programs(6);
+  begin_all(teacher, texts);
+  std::this_thread::sleep_for(std::chrono::milliseconds(900));  // the student writes on
+  Answers answers(texts);
+  double began = seconds();
+  teacher.judge(answers.samples());
+  EXPECT_LT(seconds() - began, 0.4);  // without it 0.6
+  EXPECT_EQ(server.count(), 6u);
+}
+
+TEST(TeacherAhead, TroubleIsSeenByWhoAsksForTheScore) {
+  ScriptedServer server(
+      [](const SeenRequest&) { return error_reply(401, "auth", "no such key"); });
+  Teacher teacher(teacher_config(server.url()), fast_options());
+  begin_all(teacher, {program(0)});
+  wait_for(server, 1);
+  Answers answers({program(0)});
+  EXPECT_THROW(teacher.judge(answers.samples()), TeacherRefused);
+}
+
+TEST(TeacherAhead, NobodyWaitsForItAtTheEnd) {
+  ScriptedServer server([](const SeenRequest&) {
+    ScriptedReply reply = openai_reply(grades(7));
+    reply.delay_s = 2;
+    return reply;
+  });
+  double began = 0;
+  {
+    Teacher teacher(teacher_config(server.url()), fast_options());
+    begin_all(teacher, programs(5));
+    wait_for(server, 5);
+    began = seconds();
+  }
+  EXPECT_LT(seconds() - began, 1);
+}
+
+TEST(TeacherAhead, ModesThatLookAtAGroupBeginWithNothing) {
+  for (const char* mode : {"group", "pairwise"}) {
+    ScriptedServer server([](const SeenRequest&) { return openai_reply(grades(7)); });
+    TeacherConfig config = teacher_config(server.url());
+    config.mode = mode;
+    Teacher teacher(config, fast_options());
+    begin_all(teacher, programs(3));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_EQ(server.count(), 0u) << mode;
+  }
+}
+
+}  // namespace
+}  // namespace pupil::testing
