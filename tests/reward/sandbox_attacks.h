@@ -35,17 +35,17 @@ inline const Attack kAttacks[] = {
      "try:\n  x = bytearray(300 << 20)\n  print('HOLE')\nexcept MemoryError: pass"},
     {5,
      "many_processes_memory",
-     "import os, time\nfor i in range(8):\n"
-     "  if os.fork() == 0:\n    x = bytearray(b'x') * (60 << 20)\n    time.sleep(2)\n"
-     "    os._exit(0)\n"
-     "time.sleep(1.5)\nprint('HOLE')"},
+     "import os, time\nr, w = os.pipe()\nfor i in range(8):\n"
+     "  if os.fork() == 0:\n    x = bytearray(b'x') * (60 << 20)\n"
+     "    os.write(w, b'x')\n    time.sleep(2)\n    os._exit(0)\n"
+     "os.close(w)\nif sum(len(os.read(r, 1)) for i in range(8)) == 8: print('HOLE')"},
     {6,
      "shared_memory",
-     "import mmap, os, time\nfor i in range(4):\n"
+     "import mmap, os, time\nr, w = os.pipe()\nfor i in range(4):\n"
      "  if os.fork() == 0:\n    m = mmap.mmap(-1, 90 << 20)\n"
-     "    for j in range(0, 90 << 20, 4096): m[j] = 1\n    time.sleep(2)\n"
-     "    os._exit(0)\n"
-     "time.sleep(1.5)\nprint('HOLE')"},
+     "    for j in range(0, 90 << 20, 4096): m[j] = 1\n"
+     "    os.write(w, b'x')\n    time.sleep(2)\n    os._exit(0)\n"
+     "os.close(w)\nif sum(len(os.read(r, 1)) for i in range(4)) == 4: print('HOLE')"},
     {6,
      "file_memory",
      "import os\nn = 0\ntry:\n  for i in range(100):\n"

@@ -21,7 +21,7 @@ double seconds() {
 ClientOptions patient(double max_outage_s) {
   ClientOptions options;
   options.max_concurrency = 8;
-  options.retry = {.max_retries = 2, .first_s = 0.01, .longest_s = 0.05};
+  options.retry = {.max_retries = 2, .first_s = 0.05, .longest_s = 0.2};
   options.max_outage_s = max_outage_s;
   return options;
 }
