@@ -128,27 +128,54 @@ TEST(TeacherLedger, AServerThatDoesNotCountIsPaidTheWorst) {
   EXPECT_GE(client.stats().spent_usd, 10 * cost_usd(kPrices, {150, 20}));
 }
 
+/// A process that asks much once it is told whom. Forked before this process has other
+/// threads, whose locks the copy would never see released.
+class Asker {
+ public:
+  explicit Asker(const std::string& ledger) {
+    if (pipe(to_child_) != 0) throw std::runtime_error("no pipe");
+    child_ = fork();
+    if (child_ != 0) return;
+    char url[256] = {};
+    if (read(to_child_[0], url, sizeof url - 1) <= 0) _exit(1);
+    TeacherConfig config = teacher_config(url);
+    TeacherClient client(
+        chat_endpoint(config, fast_options().environment), capped(0, 4));
+    client.keep_ledger(ledger);
+    client.ask(questions(100000));
+    _exit(0);
+  }
+
+  void begin(const std::string& url) const {
+    ASSERT_EQ(write(to_child_[1], url.data(), url.size()), ssize_t(url.size()));
+  }
+
+  void kill_it() const {
+    kill(child_, SIGKILL);
+    waitpid(child_, nullptr, 0);
+  }
+
+ private:
+  int to_child_[2] = {};
+  pid_t child_ = 0;
+};
+
 // A process that is killed has counted every reply that it took.
 TEST(TeacherLedger, AKilledRunHasCountedWhatItGot) {
   TemporaryFolder folder;
   std::string path = folder / "teacher.sqlite";
+  std::vector<Asker> askers;
+  for (int run = 0; run < 5; ++run) askers.emplace_back(path);
   ScriptedServer server([](const SeenRequest&) {
     ScriptedReply reply = openai_reply("fine");
     reply.delay_s = 0.002;
     return reply;
   });
-  for (int run = 0; run < 5; ++run) {
+  for (const Asker& asker : askers) {
     size_t before = server.count();
-    pid_t child = fork();
-    if (child == 0) {
-      TeacherClient client = client_for(server, capped(0, 4));
-      client.keep_ledger(path);
-      client.ask(questions(100000));
-      _exit(0);
-    }
+    asker.begin(server.url());
     while (server.count() < before + 30) usleep(1000);
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
+    asker.kill_it();
   }
   usleep(50000);
   auto sent = static_cast<int64_t>(server.count());
