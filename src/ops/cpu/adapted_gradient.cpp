@@ -36,8 +36,9 @@ struct Run {
 
   // dx = dy W + inner A^T, for inner = scale dy B^T [M, r].
   void input(const MatrixB& w, const float* inner, float* dx) const {
-    multiply({dy, out, w, dx, in, m, in, out, false});
-    multiply({inner, rank, float_matrix(a, rank, true), dx, in, m, in, rank, true});
+    LowRankTerm term{{}, float_matrix(a, rank, true), rank, scale, inner};
+    Product product{{dy, out, w, dx, in, m, in, out, false}, term};
+    multiply({&product, 1});
   }
 
   // dA [in, r] = x^T inner, as the transpose of the product with few rows.

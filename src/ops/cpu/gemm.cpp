@@ -90,8 +90,33 @@ bool is_quantized(const Gemm& g) {
   return g.b.format == Format::q4 || g.b.format == Format::q8;
 }
 
+// The terms of products as products of their own: C += inner up.
+class Terms {
+ public:
+  explicit Terms(std::span<const Product> products) {
+    for (const auto& product : products) gemms_.push_back(gemm_of(product));
+  }
+
+  const Gemm& operator[](size_t i) const { return gemms_[i]; }
+
+ private:
+  std::vector<Gemm> gemms_;
+  std::vector<std::unique_ptr<float[]>> inners_;
+
+  Gemm gemm_of(const Product& product) {
+    const auto& [g, t] = product;
+    const float* inner = t.inner;
+    if (!inner && t.rank > 0 && g.m > 0 && g.n > 0) {
+      inners_.push_back(
+          scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale));
+      inner = inners_.back().get();
+    }
+    return {inner, t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true};
+  }
+};
+
 // The products of one A with quantised weights of one format, in whole numbers.
-void multiply_codes(std::span<const Product> products) {
+void multiply_codes(std::span<const Product> products, const Terms& terms) {
   Coded coded(products[0].gemm);
   std::vector<CodeGemm> gemms;
   std::vector<Tile> tiles;
@@ -103,9 +128,12 @@ void multiply_codes(std::span<const Product> products) {
     add_tiles(g, tiling, tiles);
     owners.resize(tiles.size(), static_cast<int>(gemms.size()) - 1);
   }
-  auto* run = kernels().code_tile;
-  parallel_for(
-      static_cast<int>(tiles.size()), [&](int i) { run(gemms[owners[i]], tiles[i]); });
+  const auto& table = kernels();
+  parallel_for(static_cast<int>(tiles.size()), [&](int i) {
+    auto owner = static_cast<size_t>(owners[i]);
+    table.code_tile(gemms[owner], tiles[i]);
+    if (terms[owner].k > 0) table.gemm_tile(terms[owner], tiles[i]);
+  });
 }
 
 bool share_codes(std::span<const Product> products) {
@@ -118,12 +146,6 @@ bool share_codes(std::span<const Product> products) {
   return true;
 }
 
-void add_term(const Gemm& g, const LowRankTerm& t) {
-  if (t.rank == 0 || g.m == 0 || g.n == 0) return;
-  auto inner = scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale);
-  multiply({inner.get(), t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true});
-}
-
 }  // namespace
 
 void multiply(const Gemm& g) {
@@ -134,7 +156,7 @@ void multiply(const Gemm& g) {
   }
   if (is_quantized(g)) {
     Product alone{g, {}};
-    return multiply_codes({&alone, 1});
+    return multiply_codes({&alone, 1}, Terms({&alone, 1}));
   }
   const auto& table = kernels();
   std::vector<Tile> tiles;
@@ -147,11 +169,12 @@ void multiply(const Gemm& g) {
 }
 
 void multiply(std::span<const Product> products) {
-  if (share_codes(products))
-    multiply_codes(products);
-  else
-    for (const auto& product : products) multiply(product.gemm);
-  for (const auto& product : products) add_term(product.gemm, product.term);
+  Terms terms(products);
+  if (share_codes(products)) return multiply_codes(products, terms);
+  for (size_t i = 0; i < products.size(); ++i) {
+    multiply(products[i].gemm);
+    multiply(terms[i]);
+  }
 }
 
 std::unique_ptr<float[]> scaled_product(

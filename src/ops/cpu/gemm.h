@@ -18,6 +18,7 @@ struct LowRankTerm {
   MatrixB down, up;
   int64_t rank;  // 0: nothing is added
   float scale;
+  const float* inner = nullptr;  // scale A down [M, rank] where that is known already
 };
 
 /// A product, and the term that is added on top of its own sum.
@@ -27,7 +28,7 @@ struct Product {
 };
 
 /// Computes the products; those of one A with quantised weights of one format share its
-/// codes and run as one job.
+/// codes and run as one job, which adds the terms while a tile is in the cache.
 void multiply(std::span<const Product> products);
 
 /// scale A B [M, N], what an adapter's inner product gives.
