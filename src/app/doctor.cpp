@@ -16,6 +16,7 @@
 #include "app/assemble.h"
 #include "app/commands.h"
 #include "app/machine.h"
+#include "app/reward_table.h"
 #include "base/screen.h"
 #include "config/load_config.h"
 #include "data/tasks.h"
@@ -135,6 +136,21 @@ std::string look_at_teacher(const Config& config) {
   return endpoint.model + " at " + endpoint.url + ", " + key;
 }
 
+/// Programs that are not there, patterns that do not compile; tests and teacher are
+/// looked at by themselves.
+std::string look_at_rewards(Config config) {
+  std::string names;
+  for (const auto& function : config.reward.functions) {
+    names += (names.empty() ? "" : ", ") + display_name(function);
+  }
+  config.logging.run_dir.reset();
+  std::erase_if(config.reward.functions, [](const RewardFunctionConfig& function) {
+    return function.name == "tests" || function.name == "teacher";
+  });
+  if (!config.reward.functions.empty()) make_rewards(config, nullptr);
+  return names;
+}
+
 std::string look_at_keys() {
   std::string text, separator;
   for (const char* name : {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}) {
@@ -168,6 +184,7 @@ std::vector<Check> look_at_everything(const DoctorOptions& options) {
       attempt("disk", [&] { return look_at_disk(config); }),
       attempt("sandbox", [&] { return look_at_sandbox(config); }),
       attempt("teacher", [&] { return look_at_teacher(config); }),
+      attempt("rewards", [&] { return look_at_rewards(config); }),
       {"keys", look_at_keys()}};
   if (options.config.empty() && options.overrides.empty()) return checks;
   const auto& data = config.data;

@@ -71,6 +71,22 @@ TEST_F(FirstSteps, DoctorNamesEveryProblemAndFails) {
   EXPECT_EQ(run_pupil("doctor -c " + at("c.yaml")).exit_code, 1);
 }
 
+TEST_F(FirstSteps, DoctorLooksAtProgramsAndPatterns) {
+  auto rewards = [&](const std::string& row) {
+    return run_pupil(
+        "doctor '--reward.functions=[{name: format, weight: 1}, {" + row + "}]' 2>&1");
+  };
+  auto good = rewards("name: mine, command: [sh, -c, cat]");
+  EXPECT_NE(good.output.find("format, mine"), std::string::npos) << good.output;
+  auto missing = rewards("name: mine, command: [no-such-program]");
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_NE(missing.output.find("no program 'no-such-program'"), std::string::npos)
+      << missing.output;
+  auto pattern = rewards("name: mine, pattern: \"a(\"");
+  EXPECT_EQ(pattern.exit_code, 1);
+  EXPECT_NE(pattern.output.find("missing )"), std::string::npos) << pattern.output;
+}
+
 TEST_F(FirstSteps, DoctorSaysThatAKeyIsThereAndNeverShowsIt) {
   const auto run =
       run_shell("OPENAI_API_KEY=sk-very-secret '" PUPIL_EXECUTABLE "' doctor 2>&1");
