@@ -13,12 +13,14 @@ if [ -z "$compiler" ]; then
 fi
 
 declare -A sources=(
-  [judge_reply]="src/reward/judge_reply.cpp src/reward/chat_text.cpp"
+  [judge_reply]="src/reward/judge_reply.cpp src/reward/judge_json.cpp src/reward/judge.cpp
+                 src/reward/judge_data.cpp src/reward/chat_text.cpp src/base/quote.cpp
+                 src/base/sha256.cpp"
   [chat_reply]="src/reward/chat_reply.cpp src/reward/chat_endpoint.cpp src/reward/chat_text.cpp
                 src/reward/teacher_rate.cpp src/reward/teacher_retry.cpp src/base/http.cpp
                 src/base/http_url.cpp src/base/secret.cpp"
   [tasks]="src/data/tasks.cpp src/data/jsonl.cpp src/data/task_formats.cpp
-           src/data/python_calls.cpp src/formats/input_file.cpp"
+           src/data/python_calls.cpp src/data/program_tests.cpp src/data/language.cpp src/formats/input_file.cpp"
 )
 
 run() {
@@ -27,7 +29,7 @@ run() {
   echo "fuzz: building $name with $compiler"
   # shellcheck disable=SC2086
   "$compiler" -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-    -Isrc -DPUPIL_VERSION='"fuzz"' "tests/fuzz/${name}_fuzz.cpp" ${sources[$name]} -lcurl \
+    -Isrc -DPUPIL_VERSION='"fuzz"' "tests/fuzz/${name}_fuzz.cpp" ${sources[$name]} -lcurl -lcrypto \
     -o "$folder/fuzz"
   "$folder/fuzz" "$folder/corpus" "tests/fuzz/corpus/$name" -max_total_time="$seconds" \
     -timeout=10 -rss_limit_mb=1024 -max_len=65536 -artifact_prefix="$folder/crashes/" \

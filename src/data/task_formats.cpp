@@ -153,8 +153,8 @@ bool nearly_equal(std::string_view a, std::string_view b) {
 /// An ignored key must be the user's own, never a slip that leaves a task untested.
 void check_keys(const Line& line) {
   for (const auto& [key, value] : line.object.items()) {
-    auto is_key = [&](std::string_view known) { return known == key; };
-    auto is_near = [&](std::string_view known) {
+    auto is_key = [&key = key](std::string_view known) { return known == key; };
+    auto is_near = [&key = key](std::string_view known) {
       return known != "id" && nearly_equal(known, key);  // too short to be mistaken
     };
     if (std::any_of(kOurKeys.begin(), kOurKeys.end(), is_key)) continue;
