@@ -57,6 +57,7 @@ struct TeacherConfig {
     visit_provider(self, f);
     visit_judging(self, f);
     visit_requests(self, f);
+    visit_bounds(self, f);
   }
 
  private:
@@ -119,6 +120,10 @@ struct TeacherConfig {
       self.max_retries,
       "attempts after the first, with back-off",
       kNotNegative);
+  }
+
+  template <class Self, class F>
+  static void visit_bounds(Self& self, F&& f) {
     f("requests_per_minute",
       self.requests_per_minute,
       "in any 60 seconds; 0: no limit of ours",

@@ -2,10 +2,10 @@
 
 #pragma once
 
+#include <re2/re2.h>
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
-#include <re2/re2.h>
 #include <sstream>
 #include <string>
 #include <vector>
