@@ -99,7 +99,15 @@ TEST(TeacherClient, RetriesTransportTroubleThatPasses) {
            {"closed in body", cut([](auto& r) { r.cut_at = 20; }), ok, 2},
            {"cut JSON", cut([](auto& r) { r.body.resize(40); }), ok, 2},
            {"length too long", cut([](auto& r) { r.content_length = 9999; }), ok, 2},
-           {"length too short", cut([](auto& r) { r.content_length = 30; }), ok, 2},
+           // The surplus must not be taken for the next reply: a race to lose once
+           // more.
+           {"length too short",
+            cut([](auto& r) {
+              r.content_length = 30;
+              r.headers.emplace_back("Connection", "close");
+            }),
+            ok,
+            2},
            {"chunks do not end",
             cut([](auto& r) { r.chunked = r.no_last_chunk = true; }),
             ok,
