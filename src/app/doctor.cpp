@@ -139,6 +139,7 @@ std::string look_at_teacher(const Config& config) {
 /// Programs that are not there, patterns that do not compile; tests and teacher are
 /// looked at by themselves.
 std::string look_at_rewards(Config config) {
+  check_reward_functions(config.reward.functions);
   std::string names;
   for (const auto& function : config.reward.functions) {
     names += (names.empty() ? "" : ", ") + display_name(function);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include "reward/teacher.h"
@@ -11,15 +12,12 @@
 namespace pupil::testing {
 namespace {
 
-double seconds() {
-  using Clock = std::chrono::steady_clock;
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
-
-std::vector<std::string> programs(int count) {
-  std::vector<std::string> out;
-  for (int i = 0; i < count; ++i) out.push_back(program(i));
-  return out;
+ScriptedServer::Handler graded_after(double delay_s) {
+  return [delay_s](const SeenRequest&) {
+    ScriptedReply reply = openai_reply(grades(7));
+    reply.delay_s = delay_s;
+    return reply;
+  };
 }
 
 void wait_for(const ScriptedServer& server, size_t requests) {
@@ -36,11 +34,7 @@ void begin_all(Teacher& teacher, const std::vector<std::string>& texts) {
 }
 
 TEST(TeacherAhead, WhatWasBegunIsAskedOnceAndCountsOnce) {
-  ScriptedServer server([](const SeenRequest&) {
-    ScriptedReply reply = openai_reply(grades(7));
-    reply.delay_s = 0.2;
-    return reply;
-  });
+  ScriptedServer server(graded_after(0.2));
   Teacher teacher(teacher_config(server.url()), fast_options());
   auto texts = programs(12);
   texts.push_back(texts[0]);
@@ -55,19 +49,12 @@ TEST(TeacherAhead, WhatWasBegunIsAskedOnceAndCountsOnce) {
   auto stats = teacher.stats();
   EXPECT_EQ(stats.questions, 13);
   EXPECT_EQ(stats.cache_hits + stats.joined, 1);  // the doubled answer
-  for (const auto& [name, value] : teacher.take_metrics()) {
-    if (name == "teacher/coverage") {
-      EXPECT_EQ(value, 1.0);
-    }
-  }
+  auto metrics = teacher.take_metrics();
+  EXPECT_EQ(std::map(metrics.begin(), metrics.end()).at("teacher/coverage"), 1.0);
 }
 
 TEST(TeacherAhead, TheWaitIsHidden) {
-  ScriptedServer server([](const SeenRequest&) {
-    ScriptedReply reply = openai_reply(grades(7));
-    reply.delay_s = 0.6;
-    return reply;
-  });
+  ScriptedServer server(graded_after(0.6));
   Teacher teacher(teacher_config(server.url()), fast_options());
   auto texts = programs(6);
   begin_all(teacher, texts);
@@ -90,11 +77,7 @@ TEST(TeacherAhead, TroubleIsSeenByWhoAsksForTheScore) {
 }
 
 TEST(TeacherAhead, NobodyWaitsForItAtTheEnd) {
-  ScriptedServer server([](const SeenRequest&) {
-    ScriptedReply reply = openai_reply(grades(7));
-    reply.delay_s = 2;
-    return reply;
-  });
+  ScriptedServer server(graded_after(2));
   double began = 0;
   {
     Teacher teacher(teacher_config(server.url()), fast_options());

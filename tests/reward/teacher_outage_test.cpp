@@ -13,11 +13,6 @@ namespace {
 
 using enum ChatOutcome;
 
-double seconds() {
-  using Clock = std::chrono::steady_clock;
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
-
 ClientOptions patient(double max_outage_s) {
   ClientOptions options;
   options.max_concurrency = 8;

@@ -25,12 +25,6 @@ int number_in(const std::string& text) {
   return std::stoi(text.substr(text.find("x * 2 + ") + 8));
 }
 
-std::vector<std::string> programs(int count) {
-  std::vector<std::string> out;
-  for (int i = 0; i < count; ++i) out.push_back(program(i));
-  return out;
-}
-
 TEST(Teacher, ScoresStayWithTheirSamplesAndASecondRunAsksNothing) {
   TemporaryFolder folder;
   ScriptedServer server([](const SeenRequest& request) {

@@ -3,9 +3,11 @@
 
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "reward/teacher.h"
 #include "support/scripted_server.h"
@@ -108,6 +110,18 @@ struct Answers {
 /// Different programs, each a valid answer of its own.
 inline std::string program(int number) {
   return "```python\ndef f(x):\n    return x * 2 + " + std::to_string(number) + "\n```";
+}
+
+inline std::vector<std::string> programs(int count) {
+  std::vector<std::string> out;
+  for (int i = 0; i < count; ++i) out.push_back(program(i));
+  return out;
+}
+
+/// On a clock that only goes forward.
+inline double seconds() {
+  using Clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
 }
 
 class TemporaryFolder {
