@@ -59,7 +59,9 @@ void TeacherClient::State::settle(uint64_t id, const HttpReply& http_reply) {
     park(job, reply);
   } else {
     if (is_final(reply.outcome)) end_with(reply);
-    finish(job, std::move(reply));
+    // What would have been asked again ends as everything else does.
+    bool in_vain = final_reply && is_transient(reply.outcome);
+    finish(job, in_vain ? *final_reply : std::move(reply));
   }
 }
 
