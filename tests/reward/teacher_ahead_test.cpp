@@ -36,7 +36,7 @@ void begin_all(Teacher& teacher, const std::vector<std::string>& texts) {
 TEST(TeacherAhead, WhatWasBegunIsAskedOnceAndCountsOnce) {
   ScriptedServer server(graded_after(0.2));
   Teacher teacher(teacher_config(server.url()), fast_options());
-  auto texts = programs(12);
+  auto texts = numbered_programs(12);
   texts.push_back(texts[0]);
   texts.emplace_back("# nothing");  // worth 0 without a question
   begin_all(teacher, texts);
@@ -56,7 +56,7 @@ TEST(TeacherAhead, WhatWasBegunIsAskedOnceAndCountsOnce) {
 TEST(TeacherAhead, TheWaitIsHidden) {
   ScriptedServer server(graded_after(0.6));
   Teacher teacher(teacher_config(server.url()), fast_options());
-  auto texts = programs(6);
+  auto texts = numbered_programs(6);
   begin_all(teacher, texts);
   std::this_thread::sleep_for(std::chrono::milliseconds(900));  // the student writes on
   Answers answers(texts);
@@ -81,7 +81,7 @@ TEST(TeacherAhead, NobodyWaitsForItAtTheEnd) {
   double began = 0;
   {
     Teacher teacher(teacher_config(server.url()), fast_options());
-    begin_all(teacher, programs(5));
+    begin_all(teacher, numbered_programs(5));
     wait_for(server, 5);
     began = seconds();
   }
@@ -94,7 +94,7 @@ TEST(TeacherAhead, ModesThatLookAtAGroupBeginWithNothing) {
     TeacherConfig config = teacher_config(server.url());
     config.mode = mode;
     Teacher teacher(config, fast_options());
-    begin_all(teacher, programs(3));
+    begin_all(teacher, numbered_programs(3));
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     EXPECT_EQ(server.count(), 0u) << mode;
   }

@@ -36,7 +36,7 @@ TEST(Teacher, ScoresStayWithTheirSamplesAndASecondRunAsksNothing) {
     return reply;
   });
   auto config = teacher_config(server.url(), folder / "cache.sqlite");
-  Answers answers(programs(200));
+  Answers answers(numbered_programs(200));
   auto options = fast_options();
   options.retry->max_retries = 12;
   auto check = [&](Teacher& teacher) {
@@ -71,7 +71,7 @@ TEST(Teacher, FailuresAreUnscoredWithTheirReasonAndAreNotStored) {
     return openai_reply(grades(11));
   });
   Teacher teacher(teacher_config(server.url()), fast_options());
-  Answers answers(programs(6));
+  Answers answers(numbered_programs(6));
   auto scores = teacher.judge(answers.samples());
   EXPECT_EQ(scores[0].value, 0.5);
   const char* reasons[] = {"", "kaput", "refused", "JSON", "max_tokens", "0 to 10"};
@@ -128,7 +128,7 @@ TEST(Teacher, IdenticalQuestionsAreSentOnce) {
 }
 
 TEST(Teacher, AWrongKeyAndAnEmptyPurseStopTheRun) {
-  Answers answers(programs(3));
+  Answers answers(numbered_programs(3));
   ScriptedServer refusing(
       [](const SeenRequest&) { return error_reply(401, "auth", "Incorrect API key"); });
   Teacher refused(teacher_config(refusing.url()), fast_options());
@@ -246,7 +246,7 @@ TEST(Teacher, TheKeyIsInNoErrorAnswerLogOrFile) {
   {
     Teacher teacher(
         teacher_config(server.url(), folder / "cache.sqlite"), fast_options());
-    Answers answers(programs(3));
+    Answers answers(numbered_programs(3));
     for (const auto& score : teacher.judge(answers.samples()))
       seen += score.reason + "\n";
     for (const char* end : {"", "-wal", "-shm"}) {

@@ -112,7 +112,7 @@ inline std::string program(int number) {
   return "```python\ndef f(x):\n    return x * 2 + " + std::to_string(number) + "\n```";
 }
 
-inline std::vector<std::string> programs(int count) {
+inline std::vector<std::string> numbered_programs(int count) {
   std::vector<std::string> out;
   for (int i = 0; i < count; ++i) out.push_back(program(i));
   return out;
