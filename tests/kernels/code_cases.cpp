@@ -210,11 +210,45 @@ struct Case {
   int64_t m, out, in;
   int bits, group;
   Format format;
+  int64_t rank = 0;  // of an adapter's term
 
   std::string name(const char* what) const {
     return std::string(what) + "/q" + std::to_string(bits) + "/" +
            std::to_string(group) + "/" + format_name(format) + "/" + std::to_string(m) +
-           "x" + std::to_string(out) + "x" + std::to_string(in);
+           "x" + std::to_string(out) + "x" + std::to_string(in) + "/rank" +
+           std::to_string(rank);
+  }
+};
+
+/// An adapter's term: what it adds, and its definition.
+struct Term {
+  std::vector<float> inner, up;  // [m, rank], [rank, n], or [n, rank] transposed
+  int64_t rank, n;
+  bool transposed;
+
+  Term(Numbers& numbers, int64_t m, int64_t rank, int64_t n, bool transposed)
+      : inner(numbers.values(m * rank)),
+        up(numbers.values(rank * n)),
+        rank(rank),
+        n(n),
+        transposed(transposed) {}
+
+  cpu::TermOfRows view() const {
+    cpu::MatrixB b{};
+    b.data = up.data();
+    b.format = Format::f32;
+    b.transposed = transposed;
+    b.row_stride = transposed ? rank : n;
+    return {inner.data(), b, rank};
+  }
+
+  void add_to(Outcome& o, int64_t m) const {
+    for (int64_t c = 0; c < n; ++c)
+      for (int64_t r = 0; r < rank; ++r) {
+        double a = inner[m * rank + r], b = up[transposed ? c * rank + r : r * n + c];
+        o.expected[m * n + c] += a * b;
+        o.scale[m * n + c] += std::abs(a * b);
+      }
   }
 };
 
@@ -258,7 +292,10 @@ Outcome forward(const cpu::KernelTable& table, const Case& c) {
     code_plainly(&x[m * c.in], c.in, plain, m);
     expect_forward(plain, w, m, o);
   }
-  run_tiles(table, {rows.view(), b, o.found.data(), c.out, c.m, c.out, c.in});
+  Term term(numbers, c.m, c.rank, c.out, false);
+  for (int64_t m = 0; m < c.m; ++m) term.add_to(o, m);
+  run_tiles(
+      table, {rows.view(), b, o.found.data(), c.out, c.m, c.out, c.in, term.view()});
   return o;
 }
 
@@ -299,7 +336,10 @@ Outcome backward(const cpu::KernelTable& table, const Case& c) {
     expect_backward(plain, w, m, o);
   }
   auto b = w.matrix(false, c.format);
-  run_tiles(table, {rows.view(), b, o.found.data(), c.in, c.m, c.in, c.out});
+  Term term(numbers, c.m, c.rank, c.in, true);
+  for (int64_t m = 0; m < c.m; ++m) term.add_to(o, m);
+  run_tiles(
+      table, {rows.view(), b, o.found.data(), c.in, c.m, c.in, c.out, term.view()});
   return o;
 }
 
@@ -325,6 +365,11 @@ Outcomes code_cases(const cpu::KernelTable& table) {
           all.push_back(forward(table, {m, out, in, bits, group, format}));
           all.push_back(backward(table, {m, out, in, bits, group, format}));
         }
+  for (int64_t rank : {1, 16, 65})
+    for (int64_t m : {1, 8, 9, 31}) {
+      all.push_back(forward(table, {m, 77, 384, 4, 32, Format::f16, rank}));
+      all.push_back(backward(table, {m, 130, 384, 4, 32, Format::f16, rank}));
+    }
   return all;
 }
 

@@ -120,20 +120,48 @@ void code_micro_kernel(
   store_block<V, kRows>(acc, c, c_stride);
 }
 
+// Up to this rank an adapter's term is added while the columns are in the first cache.
+constexpr int64_t kMostAddedRank = 64;
+
+/// The columns of an adapter's term that belong to one panel.
+template <class V>
+struct TermPanel {
+  const float* inner;  // [M, rank]
+  int64_t rank;        // 0: nothing to add
+  alignas(64) float up[kMostAddedRank * CodePanel<V>::kWidth];
+
+  void fill(const TermOfRows& term, int64_t n0, int64_t n) {
+    inner = term.inner;
+    rank = term.rank;
+    packer_for<V>(term.up)(term.up, {0, rank, n0, n, CodePanel<V>::kWidth, up});
+  }
+
+  template <int kRows>
+  void add(int64_t m, float* c, int64_t c_stride) const {
+    constexpr int64_t kWidth = CodePanel<V>::kWidth;
+    micro_kernel<V, kRows, V::kCodeVecs>(
+        inner + m * rank, rank, up, kWidth, c, c_stride, rank, false);
+  }
+};
+
 /// Rows [m0, m1) of A against one panel, into C's columns from the panel's first on.
+template <class V>
 struct CodeStrip {
   const CodedRows& a;
   int64_t m0, m1;
   float* c;  // of row m0
   int64_t c_stride;
   bool from_zero;
+  const TermPanel<V>* term;  // to add on top; null: none
 };
 
 // kRows rows at a time, then fewer.
 template <class V, bool kBias, int kRows>
-void multiply_codes(const CodePanel<V>& p, CodeStrip s) {
-  for (; s.m1 - s.m0 >= kRows; s.m0 += kRows, s.c += kRows * s.c_stride)
+void multiply_codes(const CodePanel<V>& p, CodeStrip<V> s) {
+  for (; s.m1 - s.m0 >= kRows; s.m0 += kRows, s.c += kRows * s.c_stride) {
     code_micro_kernel<V, kRows, kBias>(s.a, s.m0, p, s.c, s.c_stride, s.from_zero);
+    if (s.term) s.term->template add<kRows>(s.m0, s.c, s.c_stride);
+  }
   if constexpr (kRows > 1) {
     if (s.m0 < s.m1) multiply_codes<V, kBias, kRows - 1>(p, s);
   }
@@ -141,7 +169,7 @@ void multiply_codes(const CodePanel<V>& p, CodeStrip s) {
 
 // The same where C has fewer columns than the panel: through a buffer.
 template <class V, bool kBias>
-void multiply_codes_edge(const CodePanel<V>& p, CodeStrip s) {
+void multiply_codes_edge(const CodePanel<V>& p, CodeStrip<V> s) {
   constexpr int64_t kWidth = CodePanel<V>::kWidth;
   float buffer[V::kCodeRows * kWidth];
   for (int64_t m = s.m0; m < s.m1; m += V::kCodeRows) {
@@ -149,7 +177,7 @@ void multiply_codes_edge(const CodePanel<V>& p, CodeStrip s) {
     float* c = s.c + (m - s.m0) * s.c_stride;
     if (!s.from_zero) copy_block(c, s.c_stride, buffer, kWidth, rows, p.n);
     multiply_codes<V, kBias, V::kCodeRows>(
-        p, {s.a, m, m + rows, buffer, kWidth, s.from_zero});
+        p, {s.a, m, m + rows, buffer, kWidth, s.from_zero, s.term});
     copy_block(buffer, kWidth, c, s.c_stride, rows, p.n);
   }
 }
@@ -158,20 +186,31 @@ void multiply_codes_edge(const CodePanel<V>& p, CodeStrip s) {
 template <class V, bool kBias, class Unpack>
 void code_panels(const CodeGemm& g, const Tile& t, const Unpack& unpack) {
   CodePanel<V> panel;
-  for (int64_t n = t.n0; n < t.n1; n += panel.kWidth)
+  TermPanel<V> term;
+  bool has_term = g.term.rank > 0 && g.term.rank <= kMostAddedRank;
+  for (int64_t n = t.n0; n < t.n1; n += panel.kWidth) {
+    panel.n0 = n;
+    panel.n = t.n1 - n < panel.kWidth ? t.n1 - n : panel.kWidth;
+    if (has_term) term.fill(g.term, n, panel.n);
     for (int64_t k = 0; k < g.k; k += kCodeDepth) {
       panel.k0 = k;
       panel.kc = g.k - k < kCodeDepth ? g.k - k : kCodeDepth;
-      panel.n0 = n;
-      panel.n = t.n1 - n < panel.kWidth ? t.n1 - n : panel.kWidth;
       unpack(panel);
-      float* c = g.c + t.m0 * g.c_stride + n;
-      CodeStrip strip{g.a, t.m0, t.m1, c, g.c_stride, k == 0};
+      bool last = k + kCodeDepth >= g.k;
+      CodeStrip<V> strip{
+          g.a,
+          t.m0,
+          t.m1,
+          g.c + t.m0 * g.c_stride + n,
+          g.c_stride,
+          k == 0,
+          has_term && last ? &term : nullptr};
       if (panel.n == panel.kWidth)
         multiply_codes<V, kBias, V::kCodeRows>(panel, strip);
       else
         multiply_codes_edge<V, kBias>(panel, strip);
     }
+  }
 }
 
 template <class V, int kBits>

@@ -10,7 +10,7 @@ namespace pupil::cpu {
 inline CodeOrder code_order(const KernelTable& table, const MatrixB& b, int64_t m) {
   bool four = b.format == Format::q4;
   if (!b.transposed) return CodeOrder::natural;
-  if (m <= kFewRows && (four ? 4 : 8) <= table.byte_dot_bits)
+  if (m <= kFewByteRows && (four ? 4 : 8) <= table.byte_dot_bits)
     return four ? CodeOrder::bytes4 : CodeOrder::bytes8;
   return four ? CodeOrder::pairs4 : CodeOrder::pairs8;
 }

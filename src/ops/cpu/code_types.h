@@ -44,7 +44,9 @@ constexpr float kWeightLimit = 4095;  // of the gradient's weights
 constexpr int kBackwardGroup = 32;
 constexpr int kLargestGroup = 128;
 
-/// Up to this many rows, weights are unpacked in registers.
+/// Up to this many rows, weights are unpacked in registers; up to kFewByteRows, a row's
+/// codes meet them as bytes where the processor has such products.
 constexpr int kFewRows = 8;
+constexpr int kFewByteRows = 4;
 
 }  // namespace pupil::cpu

@@ -97,16 +97,23 @@ class Run {
   void project() {
     apply(
         scratch_.normed, {{w_.q, scratch_.q}, {w_.k, scratch_.k}, {w_.v, scratch_.v}});
-    const float *cos = in_[1].data<float>(), *sin = in_[2].data<float>();
-    for (int64_t r = 0; r < rows_; ++r) {
-      int64_t angle = r * (w_.width / 2);
-      rope_row(
-          scratch_.q + r * w_.q.out(), cos + angle, sin + angle, w_.heads, w_.width);
-      float* k = scratch_.k + r * w_.k.out();
-      rope_row(k, cos + angle, sin + angle, w_.kv_heads, w_.width);
-      store_turned(k, r, out_[1]);
-      store(scratch_.v + r * w_.v.out(), r, out_[2]);
-    }
+    constexpr int64_t kRows = 4;  // of a piece
+    parallel_for(static_cast<int>((rows_ + kRows - 1) / kRows), [&](int piece) {
+      for (int64_t r = piece * kRows; r < std::min(rows_, (piece + 1) * kRows); ++r)
+        place(r);
+    });
+  }
+
+  // Row r's query and key turned by its position, its key and value into the cache.
+  void place(int64_t r) {
+    int64_t angle = r * (w_.width / 2);
+    const float *cos = in_[1].data<float>() + angle,
+                *sin = in_[2].data<float>() + angle;
+    rope_row(scratch_.q + r * w_.q.out(), cos, sin, w_.heads, w_.width);
+    float* k = scratch_.k + r * w_.k.out();
+    rope_row(k, cos, sin, w_.kv_heads, w_.width);
+    store_turned(k, r, out_[1]);
+    store(scratch_.v + r * w_.v.out(), r, out_[2]);
   }
 
   void store(const float* heads, int64_t row, mx::array& tail) {

@@ -24,6 +24,8 @@ struct PairSum {
   void add(typename V::IVec part, const int32_t* x, int j) {
     sum = V::dot_pairs(sum, part, V::set1_int(load_int(x + j)));
   }
+  // GCC 12 else moves sums to memory and back within the loop over a group.
+  void keep() { V::keep(sum); }
   auto total() const { return sum; }
 };
 
@@ -40,6 +42,7 @@ struct ByteSum {
     high = V::dot_bytes(high, part, V::set1_int(load_int(x + 2 * j)));
     low = V::dot_bytes(low, part, V::set1_int(load_int(x + 2 * j + 1)));
   }
+  void keep() {}
   auto total() const { return V::join_bytes(high, low); }
 };
 
@@ -87,6 +90,10 @@ void few_code_rows_block(
       add_word<V, Sum, kRows, kVecs>(words, x, stride, sums);
       for (int v = 0; v < kVecs; ++v) words[v] += kTileRows;
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sums[r][v].keep();
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
       auto b = GroupScales<V>::load(g.b, n + v * V::kLanes, group);
@@ -104,10 +111,17 @@ void few_code_rows_block(
       V::store(c + r * c_stride + v * V::kLanes, results[r][v]);
 }
 
-// As many columns at a time as leave every sum in a register.
+// As many columns at a time as leave every sum of a group in a register: a row's codes
+// are loaded and spread once for all of them.
+template <class V, int kRows>
+constexpr int few_vecs() {
+  if (kRows <= kFewByteRows) return kRows == 1 ? 4 : 2;
+  return kRows <= V::kCodeRows ? V::kCodeVecs : 1;
+}
+
 template <class V, class Sum, int kPerWord, int kRows>
 void few_code_rows_tile(const CodeGemm& g, const Tile& t) {
-  constexpr int kVecs = kRows == 1 ? 4 : kRows <= 4 ? 2 : 1;
+  constexpr int kVecs = few_vecs<V, kRows>();
   float* c = g.c + t.m0 * g.c_stride;
   int64_t n = t.n0;
   for (; n + kVecs * V::kLanes <= t.n1; n += kVecs * V::kLanes)
@@ -123,29 +137,37 @@ void few_code_rows_tile(const CodeGemm& g, const Tile& t) {
   }
 }
 
-template <class V, class Sum, int kPerWord>
+// In bytes for the fewest rows, where there are products of bytes; else in pairs, which
+// have half the sums to hold.
+template <class V, int kBits, int kRows>
+void few_code_rows_of(const CodeGemm& g, const Tile& t) {
+  if constexpr (kRows <= kFewByteRows && kBits <= V::kByteDotBits)
+    few_code_rows_tile<V, ByteSum<V, kBits>, 32 / kBits, kRows>(g, t);
+  else
+    few_code_rows_tile<V, PairSum<V, kBits>, 32 / kBits, kRows>(g, t);
+}
+
+template <class V, int kBits>
 void few_code_rows(const CodeGemm& g, const Tile& t) {
   using TileFn = void (*)(const CodeGemm&, const Tile&);
   static constexpr TileFn kByRows[kFewRows] = {
-      few_code_rows_tile<V, Sum, kPerWord, 1>,
-      few_code_rows_tile<V, Sum, kPerWord, 2>,
-      few_code_rows_tile<V, Sum, kPerWord, 3>,
-      few_code_rows_tile<V, Sum, kPerWord, 4>,
-      few_code_rows_tile<V, Sum, kPerWord, 5>,
-      few_code_rows_tile<V, Sum, kPerWord, 6>,
-      few_code_rows_tile<V, Sum, kPerWord, 7>,
-      few_code_rows_tile<V, Sum, kPerWord, 8>};
+      few_code_rows_of<V, kBits, 1>,
+      few_code_rows_of<V, kBits, 2>,
+      few_code_rows_of<V, kBits, 3>,
+      few_code_rows_of<V, kBits, 4>,
+      few_code_rows_of<V, kBits, 5>,
+      few_code_rows_of<V, kBits, 6>,
+      few_code_rows_of<V, kBits, 7>,
+      few_code_rows_of<V, kBits, 8>};
   kByRows[t.m1 - t.m0 - 1](g, t);
 }
 
 template <class V, int kBits>
 void code_tile_of(const CodeGemm& g, const Tile& t) {
-  if (!g.few_rows())
-    many_code_rows<V, kBits>(g, t);
-  else if constexpr (kBits <= V::kByteDotBits)
-    few_code_rows<V, ByteSum<V, kBits>, 32 / kBits>(g, t);
+  if (g.few_rows())
+    few_code_rows<V, kBits>(g, t);
   else
-    few_code_rows<V, PairSum<V, kBits>, 32 / kBits>(g, t);
+    many_code_rows<V, kBits>(g, t);
 }
 
 template <class V>
@@ -154,6 +176,9 @@ void code_tile(const CodeGemm& g, const Tile& t) {
     code_tile_of<V, 4>(g, t);
   else
     code_tile_of<V, 8>(g, t);
+  const auto& [inner, up, rank] = g.term;
+  bool added = rank == 0 || (!g.few_rows() && rank <= kMostAddedRank);
+  if (!added) gemm_tile<V>({inner, rank, up, g.c, g.c_stride, g.m, g.n, rank, true}, t);
 }
 
 }  // namespace

@@ -12,7 +12,9 @@ namespace {
 
 // A tile below this many multiply-adds costs more to hand over than to compute.
 constexpr int64_t kMinTileWork = 32 * 1024;
+// Unpacking a weight pays from so many rows on.
 constexpr int64_t kMinTileRows = 48;
+constexpr int64_t kMinDenseRows = 12;
 
 /// Of a tile.
 struct Tiling {
@@ -27,6 +29,10 @@ int64_t round_up(int64_t a, int64_t multiple) {
   return ceil_div(a, multiple) * multiple;
 }
 
+bool is_quantized(const Gemm& g) {
+  return g.b.format == Format::q4 || g.b.format == Format::q8;
+}
+
 // Whole columns while they make enough tiles, since B is unpacked once a tile; rows are
 // split where B is narrow.
 Tiling tiling_for(const Gemm& g, int64_t width) {
@@ -34,9 +40,11 @@ Tiling tiling_for(const Gemm& g, int64_t width) {
   int64_t least = ceil_div(kMinTileWork, std::max<int64_t>(1, g.m * g.k));
   int64_t columns = round_up(std::max(ceil_div(g.n, wanted), least), width);
   int64_t across = ceil_div(g.n, columns);
-  int64_t rows = g.m;
-  if (across < wanted / 2 && g.m > kMinTileRows)
-    rows = round_up(std::max(ceil_div(g.m * across, wanted), kMinTileRows), 12);
+  int64_t rows = g.m, fewest = is_quantized(g) ? kMinTileRows : kMinDenseRows;
+  fewest = std::max(fewest, ceil_div(kMinTileWork, columns * g.k));
+  if (across < wanted / 2 && g.m > fewest)
+    rows = round_up(
+        std::max(ceil_div(g.m * across, wanted), fewest), is_quantized(g) ? 8 : 12);
   return {rows, columns};
 }
 
@@ -86,32 +94,25 @@ class Coded {
   }
 };
 
-bool is_quantized(const Gemm& g) {
-  return g.b.format == Format::q4 || g.b.format == Format::q8;
-}
-
-// The terms of products as products of their own: C += inner up.
+// What the terms of products add to their rows, with the inner products' memory.
 class Terms {
  public:
   explicit Terms(std::span<const Product> products) {
-    for (const auto& product : products) gemms_.push_back(gemm_of(product));
+    for (const auto& product : products) terms_.push_back(term_of(product));
   }
 
-  const Gemm& operator[](size_t i) const { return gemms_[i]; }
+  const TermOfRows& operator[](size_t i) const { return terms_[i]; }
 
  private:
-  std::vector<Gemm> gemms_;
+  std::vector<TermOfRows> terms_;
   std::vector<std::unique_ptr<float[]>> inners_;
 
-  Gemm gemm_of(const Product& product) {
+  TermOfRows term_of(const Product& product) {
     const auto& [g, t] = product;
-    const float* inner = t.inner;
-    if (!inner && t.rank > 0 && g.m > 0 && g.n > 0) {
-      inners_.push_back(
-          scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale));
-      inner = inners_.back().get();
-    }
-    return {inner, t.rank, t.up, g.c, g.c_stride, g.m, g.n, t.rank, true};
+    if (t.rank == 0 || t.inner || g.m == 0 || g.n == 0) return {t.inner, t.up, t.rank};
+    inners_.push_back(
+        scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale));
+    return {inners_.back().get(), t.up, t.rank};
   }
 };
 
@@ -123,16 +124,15 @@ void multiply_codes(std::span<const Product> products, const Terms& terms) {
   std::vector<int> owners;  // of the tiles
   for (const auto& [g, term] : products) {
     auto tiling = tiling_for(g, kernels().code_columns);
-    gemms.push_back({coded.rows(), g.b, g.c, g.c_stride, g.m, g.n, g.k});
+    gemms.push_back(
+        {coded.rows(), g.b, g.c, g.c_stride, g.m, g.n, g.k, terms[gemms.size()]});
     if (gemms.back().few_rows()) tiling.rows = g.m;
     add_tiles(g, tiling, tiles);
     owners.resize(tiles.size(), static_cast<int>(gemms.size()) - 1);
   }
   const auto& table = kernels();
   parallel_for(static_cast<int>(tiles.size()), [&](int i) {
-    auto owner = static_cast<size_t>(owners[i]);
-    table.code_tile(gemms[owner], tiles[i]);
-    if (terms[owner].k > 0) table.gemm_tile(terms[owner], tiles[i]);
+    table.code_tile(gemms[static_cast<size_t>(owners[i])], tiles[i]);
   });
 }
 
@@ -172,8 +172,10 @@ void multiply(std::span<const Product> products) {
   Terms terms(products);
   if (share_codes(products)) return multiply_codes(products, terms);
   for (size_t i = 0; i < products.size(); ++i) {
-    multiply(products[i].gemm);
-    multiply(terms[i]);
+    const auto& g = products[i].gemm;
+    const auto& [inner, up, rank] = terms[i];
+    multiply(g);
+    multiply({inner, rank, up, g.c, g.c_stride, g.m, g.n, rank, true});
   }
 }
 

@@ -110,13 +110,19 @@ inline bool lies_ready(const MatrixB& b) {
   return b.format == Format::f32 && !b.transposed;
 }
 
+// A panel's columns at a time; what is left of the tile's in narrower panels.
 template <class V, int kVecs, int kRows>
-void multiply_tile(const Gemm& g, const Tile& t) {
+void multiply_tile(const Gemm& g, Tile t) {
   constexpr int64_t kWidth = kVecs * V::kLanes;
   constexpr int64_t kDepth = V::kPanelFloats / kWidth / 32 * 32;
   alignas(64) float panel[kDepth * kWidth];
   PackFn pack = packer_for<V>(g.b);
   bool in_place = lies_ready(g.b) && t.m1 - t.m0 <= kFewReads * kRows;
+  if constexpr (kVecs > 1) {
+    int64_t whole = t.n0 + (t.n1 - t.n0) / kWidth * kWidth;
+    if (whole < t.n1) multiply_tile<V, 1, kRows>(g, {t.m0, t.m1, whole, t.n1});
+    t.n1 = whole;
+  }
   for (int64_t n = t.n0; n < t.n1; n += kWidth) {
     int64_t columns = t.n1 - n < kWidth ? t.n1 - n : kWidth;
     for (int64_t k = 0; k < g.k; k += kDepth) {

@@ -14,11 +14,11 @@ struct Isa {
   using Vec = __m512;
   using IVec = __m512i;
   static constexpr int kLanes = 16;
-  static constexpr int kNarrowVecs = 2, kNarrowRows = 12;
+  static constexpr int kNarrowVecs = 4, kNarrowRows = 6;
   static constexpr int kWideVecs = 4, kWideRows = 6;
-  static constexpr int kCodeVecs = 2, kCodeRows = 12;
+  static constexpr int kCodeVecs = 3, kCodeRows = 8;
   static constexpr int kByteDotBits = 0;
-  static constexpr int kPanelFloats = 4096;  // half of the first cache
+  static constexpr int kPanelFloats = 6144;  // most of the first cache
   static constexpr const char* kName = "avx512";
 
   static Vec zero() { return _mm512_setzero_ps(); }

@@ -48,13 +48,21 @@ struct Gemm {
   bool accumulate;  // start from C's values, not from 0; for a dense B
 };
 
-/// C [M, N] = A [M, K] B in whole numbers; B is quantised.
+/// An adapter's share of a product: inner [M, rank] up [rank, N].
+struct TermOfRows {
+  const float* inner;
+  MatrixB up;    // dense
+  int64_t rank;  // 0: nothing is added
+};
+
+/// C [M, N] = A [M, K] B in whole numbers, and then the term; B is quantised.
 struct CodeGemm {
   CodedRows a;
   MatrixB b;
   float* c;
   int64_t c_stride;
   int64_t m, n, k;
+  TermOfRows term;
 
   bool few_rows() const { return m <= kFewRows && b.transposed; }
 };
