@@ -1,8 +1,10 @@
 #include "app/assemble.h"
 
+#include <limits>
 #include <stdexcept>
 
 #include "app/local_judge.h"
+#include "app/machine.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
 #include "base/random.h"
@@ -161,8 +163,16 @@ TrainerConfig trainer_config(const Config& resolved) {
   return config;
 }
 
+int64_t activation_budget() {
+  auto free = available_memory_bytes();
+  return free ? static_cast<int64_t>(*free / 2) : std::numeric_limits<int64_t>::max();
+}
+
 LearnerConfig learner_config(const Config& resolved) {
   LearnerConfig config;
+  const auto& checkpointing = resolved.train.gradient_checkpointing;
+  if (checkpointing != "auto") config.gradient_checkpointing = checkpointing == "on";
+  config.activation_budget = activation_budget();
   config.loss = policy_loss_config(resolved.train);
   config.temperature = resolved.rollout.temperature;
   config.reuse_samples = resolved.train.num_iterations > 1;

@@ -42,6 +42,9 @@ struct Session {
 
 /// The settings of the training side.
 TrainerConfig trainer_config(const Config& resolved);
+/// What a microbatch's activations may take of the memory that is free now, in bytes,
+/// before blocks are computed again instead.
+int64_t activation_budget();
 LearnerConfig learner_config(const Config& resolved);
 SamplingConfig sampling_config(const Config& config);
 

@@ -1,5 +1,6 @@
 #include "app/bench_work.h"
 
+#include "app/assemble.h"
 #include "app/machine.h"
 #include "base/stopwatch.h"
 #include "models/attend.h"
@@ -62,7 +63,9 @@ double BenchModel::decode_tok_s(int rows) const {
 
 void BenchModel::attach() {
   attach_lora(model_.decoder, {}, 0);
-  learner_ = std::make_unique<Learner>(model_.decoder, LearnerConfig{});
+  LearnerConfig config;
+  config.activation_budget = activation_budget();
+  learner_ = std::make_unique<Learner>(model_.decoder, config);
 }
 
 StepFigures BenchModel::policy_step() {

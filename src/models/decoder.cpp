@@ -2,6 +2,27 @@
 
 namespace pupil {
 
+namespace {
+
+// The layer on x [N, D], with gradients to x and to its adapter alone.
+mx::array recomputed(
+    const DecoderLayer& layer,
+    const mx::array& x,
+    const RopeTable& table,
+    const AttendFn& attend,
+    int index) {
+  auto run = [=](const std::vector<mx::array>& in) -> std::vector<mx::array> {
+    DecoderLayer copy = layer;  // of handles
+    assign_parameters(copy, {in.begin() + 1, in.end()}, is_lora);
+    return {copy(in[0], table, attend, index)};
+  };
+  auto inputs = select_parameters(layer, is_lora);
+  inputs.insert(inputs.begin(), x);
+  return mx::checkpoint(run)(inputs)[0];
+}
+
+}  // namespace
+
 Attention::Attention(
     Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& c)
     : q_proj(
@@ -118,9 +139,21 @@ mx::array Decoder::operator()(
   auto table = rope_table(positions, rope_periods);
   auto x = model.embed_tokens.rows(tokens, dtype);  // [N, D]
   for (size_t i = 0; i < model.layers.size(); ++i) {
-    x = model.layers[i](x, table, attend, static_cast<int>(i));
+    const auto& layer = model.layers[i];
+    int index = static_cast<int>(i);
+    x = recompute_blocks ? recomputed(layer, x, table, attend, index)
+                         : layer(x, table, attend, index);
   }
   return model.norm(x);
+}
+
+// The residual twice and both norms' outputs; q, what attention gives, k and v; gate,
+// up and their product.
+int64_t Decoder::kept_bytes_per_token() const {
+  int64_t heads = config.num_heads + config.num_kv_heads;
+  int64_t elements = 4 * config.hidden_size + 2 * heads * config.head_dim +
+                     3 * config.intermediate_size;
+  return elements * config.num_layers * static_cast<int64_t>(mx::size_of(dtype));
 }
 
 mx::array Decoder::head(const mx::array& hidden) const {

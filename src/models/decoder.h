@@ -112,6 +112,10 @@ struct Decoder {
   mx::array rope_periods;  // [E / 2] float32
   DecoderBody model;
   std::optional<Linear> lm_head;  // none: the embedding table is the head
+  // Keep only each block's input for the backward pass and compute the block again
+  // there (gradient checkpointing, arXiv:1604.06174): less memory, a third more work,
+  // the same bits.
+  bool recompute_blocks = false;
 
   /// Throws std::invalid_argument if a tensor is missing, misshapen or left over.
   Decoder(Checkpoint checkpoint, const DecoderConfig& config, mx::Dtype dtype);
@@ -124,6 +128,9 @@ struct Decoder {
 
   /// hidden [N, D] -> logits [N, V]
   mx::array head(const mx::array& hidden) const;
+
+  /// Bytes that the blocks keep of one token for the backward pass, of `dtype`.
+  int64_t kept_bytes_per_token() const;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {

@@ -105,11 +105,18 @@ mx::array Learner::reference_logprobs(const Microbatch& batch) const {
   return logprobs;
 }
 
+bool Learner::recomputes(const Microbatch& batch) const {
+  if (config_.gradient_checkpointing) return *config_.gradient_checkpointing;
+  auto tokens = static_cast<int64_t>(batch.prompt.size() + batch.positions.size());
+  return tokens * model_.kept_bytes_per_token() > config_.activation_budget;
+}
+
 MicrobatchResult Learner::forward_backward(
     Microbatch& batch, const StepTotals& totals) {
   fill_reference(batch);
   auto run = [&](const std::vector<mx::array>& params) {
     Decoder model = model_;  // copies handles, not tensors
+    model.recompute_blocks = recomputes(batch);
     assign_parameters(model, params, is_lora);
     return loss_and_parts(model, batch, totals);
   };

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,6 +28,10 @@ struct LearnerConfig {
       false;  // several optimizer steps on one batch: keep old_logprobs
   AdamWConfig optimizer = {};
   double max_grad_norm = 1.0;  // 0: never clip
+  // Whether blocks are computed again in the backward pass; none: where a microbatch
+  // would keep more than `activation_budget` bytes.
+  std::optional<bool> gradient_checkpointing = {};
+  int64_t activation_budget = std::numeric_limits<int64_t>::max();
 };
 
 struct MicrobatchResult {
@@ -95,6 +102,7 @@ class Learner {
   std::vector<mx::array> loss_and_parts(
       const Decoder& model, const Microbatch& batch, const StepTotals& totals) const;
   void fill_reference(Microbatch& batch) const;
+  bool recomputes(const Microbatch& batch) const;
 
   Decoder& model_;
   LearnerConfig config_;

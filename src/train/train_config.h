@@ -50,6 +50,7 @@ struct TrainConfig {
   int num_iterations = 1;
   bool mask_truncated_completions = false;
   int max_tokens_per_microbatch = 4096;
+  std::string gradient_checkpointing = "auto";
   double max_logp_difference = 0.05;
   int save_steps = 20;
   int save_total_limit = 3;
@@ -198,6 +199,12 @@ struct TrainConfig {
       self.max_tokens_per_microbatch,
       "memory bound of one forward and backward pass",
       kAtLeastOne);
+    f("gradient_checkpointing",
+      self.gradient_checkpointing,
+      "compute blocks again in the backward pass: a third more work, the same gradient, "
+      "far less memory; auto: where a microbatch's activations would need more than half "
+      "of the memory that is free",
+      Choices{"auto|on|off"});
     f("max_logp_difference",
       self.max_logp_difference,
       "stop if trainer and sampler differ by more, in nats (mean over tokens)",
