@@ -1,6 +1,5 @@
 #include "app/assemble.h"
 
-#include <limits>
 #include <stdexcept>
 
 #include "app/local_judge.h"
@@ -164,8 +163,8 @@ TrainerConfig trainer_config(const Config& resolved) {
 }
 
 int64_t activation_budget() {
-  auto free = available_memory_bytes();
-  return free ? static_cast<int64_t>(*free / 2) : std::numeric_limits<int64_t>::max();
+  auto free = available_memory_bytes().value_or(total_memory_bytes() / 2);
+  return static_cast<int64_t>(free / 2);
 }
 
 LearnerConfig learner_config(const Config& resolved) {

@@ -4,9 +4,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
@@ -64,6 +67,51 @@ std::string features() {
 }
 #endif
 
+// The number that a file begins with; none in "max" or where there is no file.
+std::optional<uint64_t> number_in(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  uint64_t number = 0;
+  return in >> number ? std::optional(number) : std::nullopt;
+}
+
+// Bytes that one control group still grants; its cached file pages are given back.
+uint64_t room_in(
+    const std::filesystem::path& group,
+    const char* limit_file,
+    const char* usage_file) {
+  constexpr auto kNoLimit = std::numeric_limits<uint64_t>::max();
+  auto limit = number_in(group / limit_file), used = number_in(group / usage_file);
+  if (!limit || !used) return kNoLimit;
+  uint64_t cached = 0, value = 0;
+  std::ifstream stat(group / "memory.stat");
+  for (std::string name; stat >> name >> value;)
+    if (name == "inactive_file") cached = value;
+  uint64_t held = *used - std::min(*used, cached);
+  return *limit - std::min(*limit, held);
+}
+
+// The least that this process's control group and those above it still grant.
+uint64_t container_room() {
+  uint64_t room = std::numeric_limits<uint64_t>::max();
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // "4:memory:/a/b", "0::/a/b"
+    auto colon = line.find(':'), path = line.find(":/");
+    if (path == std::string::npos) continue;
+    auto controllers = line.substr(colon + 1, path - colon - 1);
+    bool v1 = controllers == "memory";
+    if (!v1 && !controllers.empty()) continue;
+    std::filesystem::path root = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+    for (std::filesystem::path at = line.substr(path + 2);; at = at.parent_path()) {
+      auto left =
+          v1 ? room_in(root / at, "memory.limit_in_bytes", "memory.usage_in_bytes")
+             : room_in(root / at, "memory.max", "memory.current");
+      room = std::min(room, left);
+      if (at.empty()) break;
+    }
+  }
+  return room;
+}
+
 }  // namespace
 
 std::string cpu_features_text() {
@@ -95,7 +143,7 @@ std::optional<uint64_t> available_memory_bytes() {
   std::string name, unit;
   uint64_t kilobytes = 0;
   while (file >> name >> kilobytes) {
-    if (name == "MemAvailable:") return kilobytes << 10;
+    if (name == "MemAvailable:") return std::min(kilobytes << 10, container_room());
     std::getline(file, unit);
   }
   return std::nullopt;

@@ -18,8 +18,8 @@ std::string mlx_library_path();
 /// Cores that this process may run on.
 int num_cores();
 
-/// Bytes of memory in the machine, and free for a new program; nullopt where the
-/// system does not tell.
+/// Bytes of memory in the machine, and free for a new program within the limits of its
+/// control group (a container's); nullopt where the system does not tell.
 uint64_t total_memory_bytes();
 std::optional<uint64_t> available_memory_bytes();
 
