@@ -34,7 +34,26 @@ mx::array floats(const mx::array& x) {
   return evaluated(mx::astype(x, mx::float32));
 }
 
-cpu::BlockLinear block_linear(const Linear& linear) {
+// The adapters' A of linears of one input: views of one matrix, in which they lie side
+// by side, so that the kernels multiply them at once.
+std::vector<mx::array> joined_downs(const std::vector<const Linear*>& linears) {
+  std::vector<mx::array> downs, views;
+  for (const auto* linear : linears)
+    if (linear->lora) downs.push_back(mx::astype(linear->lora->a, mx::float32));
+  if (downs.empty()) return {};
+  auto joined = evaluated(mx::concatenate(downs, 1));
+  int first = 0;
+  for (const auto& down : downs) {
+    int end = first + down.shape(1);
+    views.push_back(mx::slice(joined, {0, first}, {down.shape(0), end}));
+    views.back().eval();
+    first = end;
+  }
+  return views;
+}
+
+cpu::BlockLinear block_linear(
+    const Linear& linear, const std::optional<mx::array>& down) {
   const auto& base = linear.base;
   std::vector<mx::array> weight = {evaluated(base.weight)};
   cpu::WeightFormat format;
@@ -46,28 +65,37 @@ cpu::BlockLinear block_linear(const Linear& linear) {
   std::optional<mx::array> bias;
   if (linear.bias) bias = floats(*linear.bias);
   std::optional<LowRank> low_rank;
-  if (linear.lora) {
-    const auto& lora = *linear.lora;
-    low_rank = LowRank{floats(lora.a), floats(lora.b), lora.scale};
-  }
+  if (down) low_rank = LowRank{*down, floats(linear.lora->b), linear.lora->scale};
   return {std::move(weight), format, bias, low_rank, linear.in, linear.out};
+}
+
+std::vector<cpu::BlockLinear> block_linears(const std::vector<const Linear*>& linears) {
+  auto downs = joined_downs(linears);
+  auto next = downs.begin();
+  std::vector<cpu::BlockLinear> blocks;
+  for (const auto* linear : linears)
+    blocks.push_back(
+        block_linear(*linear, linear->lora ? std::optional(*next++) : std::nullopt));
+  return blocks;
 }
 
 cpu::BlockWeights block_weights(
     const DecoderLayer& layer, const DecoderConfig& config) {
   const auto& a = layer.self_attn;
   const auto& m = layer.mlp;
+  auto qkv = block_linears({&a.q_proj, &a.k_proj, &a.v_proj});
+  auto gate_up = block_linears({&m.gate_proj, &m.up_proj});
   return {
       floats(layer.input_layernorm.weight),
       floats(layer.post_attention_layernorm.weight),
       config.norm_eps,
-      block_linear(a.q_proj),
-      block_linear(a.k_proj),
-      block_linear(a.v_proj),
-      block_linear(a.o_proj),
-      block_linear(m.gate_proj),
-      block_linear(m.up_proj),
-      block_linear(m.down_proj),
+      qkv[0],
+      qkv[1],
+      qkv[2],
+      block_linears({&a.o_proj})[0],
+      gate_up[0],
+      gate_up[1],
+      block_linears({&m.down_proj})[0],
       config.num_heads,
       config.num_kv_heads,
       config.head_dim};

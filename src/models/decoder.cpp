@@ -59,9 +59,10 @@ mx::array Attention::operator()(
   auto heads = [&](const mx::array& y) {
     return mx::reshape(y, {y.shape(0), y.shape(1) / head_dim, head_dim});
   };
-  auto q = rope(heads(q_proj(x)), table);  // [N, H, E]
-  auto k = rope(heads(k_proj(x)), table);  // [N, K, E]
-  auto out = attend(layer, q, k, heads(v_proj(x)));
+  auto projected = together(x, {&q_proj, &k_proj, &v_proj});
+  auto q = rope(heads(projected[0]), table);  // [N, H, E]
+  auto k = rope(heads(projected[1]), table);  // [N, K, E]
+  auto out = attend(layer, q, k, heads(projected[2]));
   return o_proj(mx::reshape(out, {x.shape(0), q_proj.out}));
 }
 
@@ -86,7 +87,8 @@ Mlp::Mlp(Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& 
           c.mlp_bias) {}
 
 mx::array Mlp::operator()(const mx::array& x) const {
-  return down_proj(swiglu(gate_proj(x), up_proj(x)));
+  auto projected = together(x, {&gate_proj, &up_proj});
+  return down_proj(swiglu(projected[0], projected[1]));
 }
 
 DecoderLayer::DecoderLayer(

@@ -1,5 +1,7 @@
 #include "nn/layers.h"
 
+#include <algorithm>
+
 namespace pupil {
 
 namespace {
@@ -70,8 +72,33 @@ Linear::Linear(
 }
 
 mx::array Linear::operator()(const mx::array& x) const {
-  auto y = base(x, lora);
+  return with_bias(base(x, lora));
+}
+
+mx::array Linear::with_bias(const mx::array& y) const {
   return bias ? y + mx::astype(*bias, y.dtype()) : y;
+}
+
+std::vector<mx::array> together(
+    const mx::array& x, const std::vector<const Linear*>& linears) {
+  std::vector<mx::array> outputs;
+  bool all_adapted = std::all_of(linears.begin(), linears.end(), [](const Linear* l) {
+    return l->base.scales && l->lora;
+  });
+  if (!all_adapted) {
+    for (const auto* linear : linears) outputs.push_back((*linear)(x));
+    return outputs;
+  }
+  std::vector<QuantizedWeight> weights;
+  std::vector<LowRank> terms;
+  for (const auto* linear : linears) {
+    weights.push_back(linear->base.packed());
+    terms.push_back({linear->lora->a, linear->lora->b, linear->lora->scale});
+  }
+  outputs = quantized_linears(x, weights, terms);
+  for (size_t i = 0; i < linears.size(); ++i)
+    outputs[i] = linears[i]->with_bias(outputs[i]);
+  return outputs;
 }
 
 }  // namespace pupil

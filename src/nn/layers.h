@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nn/parameters.h"
 #include "ops/activations.h"
@@ -58,6 +59,8 @@ struct Linear {
 
   /// x [..., in] -> [..., out], in x's type.
   mx::array operator()(const mx::array& x) const;
+  /// y [..., out] and the bias, if there is one.
+  mx::array with_bias(const mx::array& y) const;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -69,6 +72,10 @@ struct Linear {
     }
   }
 };
+
+/// Linears of one input x [..., in] -> their outputs; one operation where it can be.
+std::vector<mx::array> together(
+    const mx::array& x, const std::vector<const Linear*>& linears);
 
 struct RmsNorm {
   mx::array weight;  // [D]

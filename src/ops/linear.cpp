@@ -78,8 +78,27 @@ mx::array quantized_linear(
     const mx::array& x, const QuantizedWeight& w, const LowRank& l) {
   check_width("quantized_linear", x, inputs_of(w));
   check_weight(w);
-  if (has_cpu_kernel(w)) return cpu::quantized_product(x, prepared(w), l);
+  if (has_cpu_kernel(w)) return cpu::quantized_products(x, {prepared(w)}, {l})[0];
   return quantized_linear(x, w) + mx::astype(low_rank_term(x, l), x.dtype());
+}
+
+std::vector<mx::array> quantized_linears(
+    const mx::array& x,
+    const std::vector<QuantizedWeight>& weights,
+    const std::vector<LowRank>& terms) {
+  bool as_one = true;
+  std::vector<QuantizedWeight> ready;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const auto& w = ready.emplace_back(prepared(weights[i]));
+    check_width("quantized_linears", x, inputs_of(w));
+    as_one = as_one && has_cpu_kernel(w) && w.bits == ready[0].bits &&
+             w.group_size == ready[0].group_size && terms[i].scale == terms[0].scale;
+  }
+  if (as_one && !ready.empty()) return cpu::quantized_products(x, ready, terms);
+  std::vector<mx::array> all;
+  for (size_t i = 0; i < ready.size(); ++i)
+    all.push_back(quantized_linear(x, ready[i], terms[i]));
+  return all;
 }
 
 mx::array quantized_rows(

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <vector>
+
 #include "mlx/mlx.h"
 
 namespace pupil {
@@ -46,6 +48,14 @@ struct LowRank {
 mx::array linear(const mx::array& x, const mx::array& weight, const LowRank& low_rank);
 mx::array quantized_linear(
     const mx::array& x, const QuantizedWeight& weight, const LowRank& low_rank);
+
+/// Packed linears of one input, each with its term, as `quantized_linear` gives them
+/// one by one; the gradient to x is their sum. One operation on a CPU where the weights
+/// have one format and the terms one scale.
+std::vector<mx::array> quantized_linears(
+    const mx::array& x,
+    const std::vector<QuantizedWeight>& weights,
+    const std::vector<LowRank>& low_ranks);
 
 /// The definition of the low-rank term, in plain MLX ops. -> [..., out] float32
 mx::array low_rank_term(const mx::array& x, const LowRank& low_rank);

@@ -222,12 +222,12 @@ struct Case {
 
 /// An adapter's term: what it adds, and its definition.
 struct Term {
-  std::vector<float> inner, up;  // [m, rank], [rank, n], or [n, rank] transposed
+  std::vector<float> inner, up;  // [m, rank + 3], [rank, n], or [n, rank] transposed
   int64_t rank, n;
   bool transposed;
 
   Term(Numbers& numbers, int64_t m, int64_t rank, int64_t n, bool transposed)
-      : inner(numbers.values(m * rank)),
+      : inner(numbers.values(m * (rank + 3))),
         up(numbers.values(rank * n)),
         rank(rank),
         n(n),
@@ -239,13 +239,14 @@ struct Term {
     b.format = Format::f32;
     b.transposed = transposed;
     b.row_stride = transposed ? rank : n;
-    return {inner.data(), b, rank};
+    return {inner.data(), rank + 3, b, rank};
   }
 
   void add_to(Outcome& o, int64_t m) const {
     for (int64_t c = 0; c < n; ++c)
       for (int64_t r = 0; r < rank; ++r) {
-        double a = inner[m * rank + r], b = up[transposed ? c * rank + r : r * n + c];
+        double a = inner[m * (rank + 3) + r],
+               b = up[transposed ? c * rank + r : r * n + c];
         o.expected[m * n + c] += a * b;
         o.scale[m * n + c] += std::abs(a * b);
       }
@@ -295,7 +296,8 @@ Outcome forward(const cpu::KernelTable& table, const Case& c) {
   Term term(numbers, c.m, c.rank, c.out, false);
   for (int64_t m = 0; m < c.m; ++m) term.add_to(o, m);
   run_tiles(
-      table, {rows.view(), b, o.found.data(), c.out, c.m, c.out, c.in, term.view()});
+      table,
+      {rows.view(), b, o.found.data(), c.out, c.m, c.out, c.in, false, term.view()});
   return o;
 }
 
@@ -338,8 +340,22 @@ Outcome backward(const cpu::KernelTable& table, const Case& c) {
   auto b = w.matrix(false, c.format);
   Term term(numbers, c.m, c.rank, c.in, true);
   for (int64_t m = 0; m < c.m; ++m) term.add_to(o, m);
+  bool accumulates = c.rank == 16;
+  if (accumulates) {
+    o.found = numbers.values(c.m * c.in);
+    for (size_t i = 0; i < o.found.size(); ++i) o.expected[i] += o.found[i];
+  }
   run_tiles(
-      table, {rows.view(), b, o.found.data(), c.in, c.m, c.in, c.out, term.view()});
+      table,
+      {rows.view(),
+       b,
+       o.found.data(),
+       c.in,
+       c.m,
+       c.in,
+       c.out,
+       accumulates,
+       term.view()});
   return o;
 }
 

@@ -14,6 +14,7 @@ namespace {
 
 using ops_test::distance;
 using ops_test::normal;
+using ops_test::quantized;
 using ops_test::same_bits;
 using ops_test::with_each_isa;
 
@@ -23,18 +24,6 @@ constexpr float kTolerance = 2e-5f;
 // the gradient's weights to 13.
 constexpr float kCodedTolerance = 5e-5f;
 constexpr float kCodedGradientTolerance = 5e-4f;
-
-QuantizedWeight quantized(const mx::array& w, int group, int bits, mx::Dtype scales) {
-  auto parts = mx::quantize(w, group, bits);
-  QuantizedWeight q{
-      parts[0],
-      mx::astype(parts[1], scales),
-      mx::astype(parts[2], scales),
-      group,
-      bits};
-  mx::eval(q.packed, q.scales, q.biases);
-  return q;
-}
 
 mx::array unpacked(const QuantizedWeight& w) {
   return mx::dequantize(
@@ -247,93 +236,6 @@ TEST(Linear, ARowHasTheSameBitsInAnyBatch) {
     auto one = linear(mx::slice(x, {row, 0}, {row + 1, 300}), w);
     EXPECT_TRUE(same_bits(one, mx::slice(all, {row, 0}, {row + 1, 70})));
   }
-}
-
-LowRank low_rank(int in, int out, int rank) {
-  return {normal({in, rank}, 5), normal({rank, out}, 6), 0.5f};
-}
-
-// The fused form beside its definition: values, and the gradients to x, A and B.
-void expect_equals_its_parts(
-    const std::function<mx::array(const mx::array&, const LowRank&)>& fused,
-    const std::function<mx::array(const mx::array&)>& base,
-    const mx::array& x,
-    const LowRank& term) {
-  auto run = [&](const std::vector<mx::array>& in) {
-    return std::vector{fused(in[0], {in[1], in[2], term.scale})};
-  };
-  auto define = [&](const std::vector<mx::array>& in) {
-    auto y = base(in[0]);
-    auto extra = low_rank_term(in[0], {in[1], in[2], term.scale});
-    return std::vector{y + mx::astype(extra, y.dtype())};
-  };
-  std::vector<mx::array> inputs = {x, term.a, term.b};
-  auto y = run(inputs)[0];
-  auto dy = normal(y.shape(), 9);
-  auto found = mx::vjp(run, inputs, {dy}).second;
-  auto expected = mx::vjp(define, inputs, {dy}).second;
-  EXPECT_LT(distance(y, define(inputs)[0]), kTolerance);
-  for (size_t i = 0; i < found.size(); ++i) {
-    EXPECT_EQ(found[i].shape(), expected[i].shape());
-    EXPECT_LT(distance(found[i], expected[i]), kTolerance) << "argument " << i;
-  }
-}
-
-TEST(AdaptedLinear, EqualsItsParts) {
-  with_each_isa([] {
-    for (int rows : {1, 3, 8, 13, 70}) {
-      auto x = normal({rows, 96}, 1), w = normal({130, 96}, 2);
-      auto term = low_rank(96, 130, rows == 3 ? 1 : 16);
-      expect_equals_its_parts(
-          [&](const auto& in, const LowRank& l) { return linear(in, w, l); },
-          [&](const auto& in) { return linear(in, w); },
-          x,
-          term);
-      for (int bits : {3, 4, 8}) {
-        auto q = quantized(w, 32, bits, mx::float16);
-        expect_equals_its_parts(
-            [&](const auto& in, const LowRank& l) {
-              return quantized_linear(in, q, l);
-            },
-            [&](const auto& in) { return quantized_linear(in, q); },
-            x,
-            term);
-      }
-    }
-  });
-}
-
-TEST(AdaptedLinear, TakesViewsAndNothing) {
-  auto q = quantized(normal({64, 96}, 2), 32, 4, mx::float16);
-  auto term = low_rank(96, 64, 4);
-  auto flat = normal({2, 5, 96}, 1);
-  auto view = mx::transpose(mx::contiguous(mx::transpose(flat, {1, 0, 2})), {1, 0, 2});
-  EXPECT_TRUE(
-      same_bits(quantized_linear(view, q, term), quantized_linear(flat, q, term)));
-  EXPECT_EQ(quantized_linear(mx::zeros({0, 96}), q, term).shape(), (mx::Shape{0, 64}));
-}
-
-TEST(AdaptedLinear, AFreshAdapterChangesNoBit) {
-  auto q = quantized(normal({64, 96}, 2), 32, 4, mx::float16);
-  auto x = normal({9, 96}, 1);
-  LowRank fresh{normal({96, 16}, 5), mx::zeros({16, 64}), 2.0f};
-  EXPECT_TRUE(same_bits(quantized_linear(x, q, fresh), quantized_linear(x, q)));
-}
-
-TEST(AdaptedLinear, ARowHasTheSameBitsInAnyBatch) {
-  with_each_isa([] {
-    auto q = quantized(normal({200, 576}, 2), 32, 4, mx::float16);
-    auto x = normal({64, 576}, 1);
-    auto term = low_rank(576, 200, 16);
-    auto all = quantized_linear(x, q, term);
-    for (int threads : {1, 3})
-      for (int count : {1, 2, 8, 13, 40}) {
-        cpu::set_num_threads(threads);
-        auto part = quantized_linear(mx::slice(x, {0, 0}, {count, 576}), q, term);
-        EXPECT_TRUE(same_bits(part, mx::slice(all, {0, 0}, {count, 200}))) << count;
-      }
-    cpu::set_num_threads(0);
-  });
 }
 
 TEST(QuantizedLinear, NamesWhatDoesNotFit) {

@@ -9,6 +9,7 @@
 #include "mlx/mlx.h"
 #include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
+#include "ops/linear.h"
 
 namespace pupil::ops_test {
 
@@ -18,6 +19,20 @@ inline mx::array normal(const mx::Shape& shape, uint64_t seed) {
   auto x = mx::random::normal(shape, mx::float32, 0.0f, 1.0f, mx::random::key(seed));
   mx::eval(x);
   return x;
+}
+
+/// w [out, in] in MLX's affine quantisation, its scales and biases in type `scales`.
+inline QuantizedWeight quantized(
+    const mx::array& w, int group, int bits, mx::Dtype scales) {
+  auto parts = mx::quantize(w, group, bits);
+  QuantizedWeight q{
+      parts[0],
+      mx::astype(parts[1], scales),
+      mx::astype(parts[2], scales),
+      group,
+      bits};
+  mx::eval(q.packed, q.scales, q.biases);
+  return q;
 }
 
 /// max |a - b|, relative to max |b| where that is above 1; 0 for empty arrays.

@@ -1,6 +1,8 @@
 #include "ops/cpu/adapted_gradient.h"
 
+#include <algorithm>
 #include <memory>
+#include <numeric>
 #include <span>
 
 #include "ops/cpu/gemm.h"
@@ -9,6 +11,7 @@ namespace pupil::cpu {
 namespace {
 
 using Arrays = std::vector<mx::array>;
+using Floats = std::unique_ptr<float[]>;
 
 // to [columns, rows] = from [rows, columns]^T
 void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
@@ -16,99 +19,169 @@ void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
     for (int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
 }
 
-std::unique_ptr<float[]> room(int64_t count) {
+Floats room(int64_t count) {
   return std::make_unique_for_overwrite<float[]>(count);
 }
 
-/// One run over M rows of a linear [in] -> [out].
+/// One linear's share of a run.
+struct Part {
+  MatrixB weight;
+  int64_t out;
+  FloatInput dy, b;
+  FloatOutput da, db;
+};
+
+/// One run over M rows of linears [in] -> [out].
 struct Run {
-  const float *x, *dy, *a, *b;
-  int64_t m, in, out, rank;
+  const float* x;
+  std::vector<Part> parts;
+  std::vector<FloatInput> downs;  // A of each
+  std::vector<int64_t> ranks;     // of each
+  int64_t m, in;
   float scale;
 
-  void operator()(const MatrixB& w, float* dx, float* da, float* db) const {
-    auto b_turned = float_matrix(b, out, true);
-    auto inner = scaled_product(dy, out, b_turned, m, rank, out, scale);  // [M, r]
-    input(w, inner.get(), dx);
-    down(inner.get(), da);
-    up(db);
+  void operator()(float* dx) {
+    std::vector<Floats> inners;  // scale dy B^T [M, r]
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto& p = parts[i];
+      auto b = float_matrix(p.b.data(), p.out, true);
+      inners.push_back(
+          scaled_product(p.dy.data(), p.out, b, m, ranks[i], p.out, scale));
+    }
+    input(inners, dx);
+    down(inners);
+    up();
   }
 
-  // dx = dy W + inner A^T, for inner = scale dy B^T [M, r].
-  void input(const MatrixB& w, const float* inner, float* dx) const {
-    LowRankTerm term{{}, float_matrix(a, rank, true), rank, scale, inner};
-    Product product{{dy, out, w, dx, in, m, in, out, false}, term};
-    multiply({&product, 1});
+  int64_t total_rank() const {
+    return std::accumulate(ranks.begin(), ranks.end(), int64_t{0});
   }
 
-  // dA [in, r] = x^T inner, as the transpose of the product with few rows.
-  void down(const float* inner, float* da) const {
-    auto turned = room(m * rank), product = room(rank * in);
-    transpose(inner, m, rank, turned.get());
+  // dx = the sum of dy W + inner A^T.
+  void input(const std::vector<Floats>& inners, float* dx) const {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto& p = parts[i];
+      auto up = float_matrix(downs[i].data(), ranks[i], true);
+      LowRankTerm term{{}, up, ranks[i], scale, inners[i].get(), ranks[i]};
+      Product product{
+          {p.dy.data(), p.out, p.weight, dx, in, m, in, p.out, i > 0}, term};
+      multiply({&product, 1});
+    }
+  }
+
+  // dA [in, r] = x^T inner, as the transpose of the product with few rows: all
+  // linears'.
+  void down(const std::vector<Floats>& inners) {
+    int64_t rows = total_rank(), first = 0;
+    auto turned = room(m * rows), product = room(rows * in);
+    for (size_t i = 0; i < parts.size(); first += ranks[i], ++i)
+      transpose(inners[i].get(), m, ranks[i], turned.get() + first * m);
     auto right = float_matrix(x, in, false);
-    multiply({turned.get(), m, right, product.get(), in, rank, in, m, false});
-    transpose(product.get(), rank, in, da);
+    multiply({turned.get(), m, right, product.get(), in, rows, in, m, false});
+    const float* from = product.get();
+    for (size_t i = 0; i < parts.size(); from += ranks[i] * in, ++i)
+      transpose(from, ranks[i], in, parts[i].da.data());
   }
 
   // dB [r, out] = scale (x A)^T dy
-  void up(float* db) const {
-    auto inner =
-        scaled_product(x, in, float_matrix(a, rank, false), m, rank, in, scale);
-    auto turned = room(m * rank);
-    transpose(inner.get(), m, rank, turned.get());
-    multiply(
-        {turned.get(), m, float_matrix(dy, out, false), db, out, rank, out, m, false});
+  void up() {
+    auto joined = joined_downs(downs, ranks, in);
+    int64_t columns = total_rank();
+    auto a = float_matrix(joined.data(), columns, false);
+    auto inner = scaled_product(x, in, a, m, columns, in, scale);
+    auto turned = room(m * columns);
+    transpose(inner.get(), m, columns, turned.get());
+    const float* rows = turned.get();
+    for (size_t i = 0; i < parts.size(); rows += ranks[i] * m, ++i) {
+      auto& p = parts[i];
+      auto dy = float_matrix(p.dy.data(), p.out, false);
+      multiply({rows, m, dy, p.db.data(), p.out, ranks[i], p.out, m, false});
+    }
   }
 };
 
-/// Inputs: dy, x, A, B, then the weight's. Outputs: dx, dA, dB.
+/// Inputs: x, then dy, A, B and the weight of each linear. Outputs: dx, then dA and dB
+/// of each.
 class AdaptedVjp : public CpuPrimitive {
  public:
-  AdaptedVjp(mx::Stream stream, const WeightFormat& format, float scale)
-      : CpuPrimitive(stream), back_(format), scale_(scale) {
-    back_.transposed = !format.transposed;
+  AdaptedVjp(mx::Stream stream, const AdaptedFormat& format)
+      : CpuPrimitive(stream), back_(format) {
+    back_.weight.transposed = !format.weight.transposed;
   }
 
   const char* name() const override { return "AdaptedVjp"; }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    dispatch(inputs, outputs, [s = back_, scale = scale_](const auto& in, auto& out) {
-      run(s, scale, in, out);
+    dispatch(inputs, outputs, [format = back_](const auto& in, auto& out) {
+      run(format, in, out);
     });
   }
 
  private:
-  WeightFormat back_;
-  float scale_;
+  AdaptedFormat back_;
 
-  static void run(const WeightFormat& s, float scale, const Arrays& in, Arrays& out) {
-    FloatInput dy(in[0]), x(in[1]), a(in[2]), b(in[3]);
-    FloatOutput dx(out[0]), da(out[1]), db(out[2]);
-    int64_t rank = in[3].shape(0), width = in[1].shape(-1), columns = in[0].shape(-1);
-    int64_t m = static_cast<int64_t>(in[1].size()) / width;
-    Run run{x.data(), dy.data(), a.data(), b.data(), m, width, columns, rank, scale};
-    run(matrix_of(std::span(in).subspan(4), s), dx.data(), da.data(), db.data());
+  static void run(const AdaptedFormat& format, const Arrays& in, Arrays& out) {
+    FloatInput x(in[0]);
+    FloatOutput dx(out[0]);
+    int64_t width = in[0].shape(-1), m = static_cast<int64_t>(in[0].size()) / width;
+    Run run{x.data(), {}, {}, {}, m, width, format.scale};
+    size_t each = 3 + format.num_arrays();
+    for (size_t i = 1, o = 1; i < in.size(); i += each, o += 2) {
+      auto weight = std::span(in).subspan(i + 3, format.num_arrays());
+      run.parts.push_back(
+          {matrix_of(weight, format.weight),
+           in[i].shape(-1),
+           FloatInput(in[i]),
+           FloatInput(in[i + 2]),
+           FloatOutput(out[o]),
+           FloatOutput(out[o + 1])});
+      run.downs.emplace_back(in[i + 1]);
+      run.ranks.push_back(in[i + 1].shape(1));
+    }
+    run(dx.data());
     dx.finish();
-    da.finish();
-    db.finish();
+    for (auto& p : run.parts) p.da.finish(), p.db.finish();
   }
 };
 
 }  // namespace
 
-AdaptedGradient adapted_gradient(
-    const AdaptedInputs& in,
-    const mx::array& dy,
-    const WeightFormat& format,
-    float scale) {
-  Arrays inputs = {dy, in.x, in.a, in.b};
-  for (const auto& w : in.weight) inputs.push_back(in_row_order(w));
+std::vector<float> joined_downs(
+    const std::vector<FloatInput>& downs,
+    const std::vector<int64_t>& ranks,
+    int64_t in) {
+  int64_t total = std::accumulate(ranks.begin(), ranks.end(), int64_t{0});
+  std::vector<float> joined(in * total);
+  float* to = joined.data();
+  for (int64_t k = 0; k < in; ++k)
+    for (size_t i = 0; i < downs.size(); ++i)
+      to = std::copy_n(downs[i].data() + k * ranks[i], ranks[i], to);
+  return joined;
+}
+
+AdaptedGradients adapted_gradients(
+    const mx::array& x,
+    const std::vector<AdaptedLinear>& linears,
+    const std::vector<mx::array>& dys,
+    const AdaptedFormat& format) {
+  Arrays inputs = {x};
+  std::vector<mx::Shape> shapes = {x.shape()};
+  std::vector<mx::Dtype> dtypes = {x.dtype()};
+  for (size_t i = 0; i < linears.size(); ++i) {
+    const auto& [weight, a, b] = linears[i];
+    inputs.insert(inputs.end(), {dys[i], a, b});
+    for (const auto& w : weight) inputs.push_back(in_row_order(w));
+    shapes.insert(shapes.end(), {a.shape(), b.shape()});
+    dtypes.insert(dtypes.end(), {a.dtype(), b.dtype()});
+  }
   auto out = mx::array::make_arrays(
-      {in.x.shape(), in.a.shape(), in.b.shape()},
-      {in.x.dtype(), in.a.dtype(), in.b.dtype()},
-      std::make_shared<AdaptedVjp>(current_stream(), format, scale),
-      inputs);
-  return {out[0], out[1], out[2]};
+      shapes, dtypes, std::make_shared<AdaptedVjp>(current_stream(), format), inputs);
+  AdaptedGradients gradients{out[0], {}, {}};
+  for (size_t i = 1; i < out.size(); i += 2) {
+    gradients.a.push_back(out[i]);
+    gradients.b.push_back(out[i + 1]);
+  }
+  return gradients;
 }
 
 }  // namespace pupil::cpu

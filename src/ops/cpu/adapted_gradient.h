@@ -1,4 +1,4 @@
-// The way back through a linear with a low-rank term, as one operation.
+// The way back through linears with low-rank terms, as one operation.
 
 #pragma once
 
@@ -8,24 +8,40 @@
 
 namespace pupil::cpu {
 
-/// What y = x W^T + scale (x A) B was made of.
-struct AdaptedInputs {
-  mx::array x;                    // [..., in]
+/// What y = x W^T + scale (x A) B was made of, but for x.
+struct AdaptedLinear {
   std::vector<mx::array> weight;  // one array if dense; packed, scales, biases if not
   mx::array a;                    // [in, r] float32
   mx::array b;                    // [r, out] float32
 };
 
-struct AdaptedGradient {
-  mx::array x, a, b;  // of the shapes of x, A and B
+/// What is the same for linears that run as one operation.
+struct AdaptedFormat {
+  WeightFormat weight;
+  float scale;
+
+  size_t num_arrays() const { return weight.bits == 0 ? 1 : 3; }  // of a weight
+  bool operator==(const AdaptedFormat&) const = default;
 };
 
-/// Gradients for dy [..., out]: dx = dy W + scale (dy B^T) A^T, dA = scale x^T (dy B^T)
-/// and dB = scale (x A)^T dy. `format` is that of the product, not of its way back.
-AdaptedGradient adapted_gradient(
-    const AdaptedInputs& inputs,
-    const mx::array& dy,
-    const WeightFormat& format,
-    float scale);
+struct AdaptedGradients {
+  mx::array x;
+  std::vector<mx::array> a, b;  // of each linear
+};
+
+/// Gradients for dys, one [..., out] a linear: dx is the sum of dy W + scale (dy B^T)
+/// A^T over the linears, dA = scale x^T (dy B^T) and dB = scale (x A)^T dy. `format` is
+/// that of the product, not of its way back.
+AdaptedGradients adapted_gradients(
+    const mx::array& x,
+    const std::vector<AdaptedLinear>& linears,
+    const std::vector<mx::array>& dys,
+    const AdaptedFormat& format);
+
+/// A [in, r_i] of several linears side by side: [in, R] for R the sum of the ranks.
+std::vector<float> joined_downs(
+    const std::vector<FloatInput>& downs,
+    const std::vector<int64_t>& ranks,
+    int64_t in);
 
 }  // namespace pupil::cpu

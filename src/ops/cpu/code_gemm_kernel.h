@@ -127,11 +127,12 @@ constexpr int64_t kMostAddedRank = 64;
 template <class V>
 struct TermPanel {
   const float* inner;  // [M, rank]
-  int64_t rank;        // 0: nothing to add
+  int64_t inner_stride, rank;
   alignas(64) float up[kMostAddedRank * CodePanel<V>::kWidth];
 
   void fill(const TermOfRows& term, int64_t n0, int64_t n) {
     inner = term.inner;
+    inner_stride = term.inner_stride;
     rank = term.rank;
     packer_for<V>(term.up)(term.up, {0, rank, n0, n, CodePanel<V>::kWidth, up});
   }
@@ -140,7 +141,7 @@ struct TermPanel {
   void add(int64_t m, float* c, int64_t c_stride) const {
     constexpr int64_t kWidth = CodePanel<V>::kWidth;
     micro_kernel<V, kRows, V::kCodeVecs>(
-        inner + m * rank, rank, up, kWidth, c, c_stride, rank, false);
+        inner + m * inner_stride, inner_stride, up, kWidth, c, c_stride, rank, false);
   }
 };
 
@@ -203,7 +204,7 @@ void code_panels(const CodeGemm& g, const Tile& t, const Unpack& unpack) {
           t.m1,
           g.c + t.m0 * g.c_stride + n,
           g.c_stride,
-          k == 0,
+          k == 0 && !g.accumulate,
           has_term && last ? &term : nullptr};
       if (panel.n == panel.kWidth)
         multiply_codes<V, kBias, V::kCodeRows>(panel, strip);

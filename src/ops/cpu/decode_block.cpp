@@ -246,7 +246,7 @@ BlockLinear::BlockLinear(
   held_.insert(held_.end(), {low_rank->a, low_rank->b});
   int rank = low_rank->b.shape(0);
   term_ = {
-      float_matrix(low_rank->a.data<float>(), rank, false),
+      float_matrix(low_rank->a.data<float>(), low_rank->a.strides(0), false),
       float_matrix(low_rank->b.data<float>(), out, false),
       rank,
       low_rank->scale};

@@ -23,7 +23,8 @@ namespace pupil::cpu {
 class BlockLinear {
  public:
   /// `weight`: one array if dense; packed, scales and biases if not. Evaluated and in
-  /// row order; `bias` and `low_rank` float32.
+  /// row order; `bias` and `low_rank` float32, whose A may be columns of a wider
+  /// matrix.
   BlockLinear(
       std::vector<mx::array> weight,
       const WeightFormat& format,

@@ -176,9 +176,10 @@ void code_tile(const CodeGemm& g, const Tile& t) {
     code_tile_of<V, 4>(g, t);
   else
     code_tile_of<V, 8>(g, t);
-  const auto& [inner, up, rank] = g.term;
+  const auto& [inner, stride, up, rank] = g.term;
   bool added = rank == 0 || (!g.few_rows() && rank <= kMostAddedRank);
-  if (!added) gemm_tile<V>({inner, rank, up, g.c, g.c_stride, g.m, g.n, rank, true}, t);
+  if (!added)
+    gemm_tile<V>({inner, stride, up, g.c, g.c_stride, g.m, g.n, rank, true}, t);
 }
 
 }  // namespace

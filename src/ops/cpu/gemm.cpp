@@ -94,11 +94,28 @@ class Coded {
   }
 };
 
+bool needs_inner(const Product& p) {
+  return p.term.rank > 0 && !p.term.inner && p.gemm.m > 0 && p.gemm.n > 0;
+}
+
+// Whether b's `down` is the next columns of the matrix that holds a's.
+bool side_by_side(const Product& a, const Product& b) {
+  const auto &s = a.term, &t = b.term;
+  return needs_inner(a) && needs_inner(b) && a.gemm.a == b.gemm.a &&
+         a.gemm.m == b.gemm.m && s.scale == t.scale && s.down.format == Format::f32 &&
+         !s.down.transposed && s.down.row_stride == t.down.row_stride &&
+         static_cast<const float*>(s.down.data) + s.rank == t.down.data;
+}
+
 // What the terms of products add to their rows, with the inner products' memory.
 class Terms {
  public:
   explicit Terms(std::span<const Product> products) {
-    for (const auto& product : products) terms_.push_back(term_of(product));
+    for (size_t first = 0, end = 0; first < products.size(); first = end) {
+      for (end = first + 1; end < products.size(); ++end)
+        if (!side_by_side(products[end - 1], products[end])) break;
+      add(products.subspan(first, end - first));
+    }
   }
 
   const TermOfRows& operator[](size_t i) const { return terms_[i]; }
@@ -107,12 +124,22 @@ class Terms {
   std::vector<TermOfRows> terms_;
   std::vector<std::unique_ptr<float[]>> inners_;
 
-  TermOfRows term_of(const Product& product) {
-    const auto& [g, t] = product;
-    if (t.rank == 0 || t.inner || g.m == 0 || g.n == 0) return {t.inner, t.up, t.rank};
-    inners_.push_back(
-        scaled_product(g.a, g.a_stride, t.down, g.m, t.rank, g.k, t.scale));
-    return {inners_.back().get(), t.up, t.rank};
+  // Terms that share one inner product.
+  void add(std::span<const Product> products) {
+    const auto& [g, first] = products[0];
+    const float* inner = first.inner;
+    int64_t stride = first.inner_stride;
+    if (needs_inner(products[0])) {
+      stride = 0;
+      for (const auto& product : products) stride += product.term.rank;
+      inners_.push_back(
+          scaled_product(g.a, g.a_stride, first.down, g.m, stride, g.k, first.scale));
+      inner = inners_.back().get();
+    }
+    for (const auto& [gemm, term] : products) {
+      terms_.push_back({inner, stride, term.up, term.rank});
+      if (inner) inner += term.rank;
+    }
   }
 };
 
@@ -125,7 +152,15 @@ void multiply_codes(std::span<const Product> products, const Terms& terms) {
   for (const auto& [g, term] : products) {
     auto tiling = tiling_for(g, kernels().code_columns);
     gemms.push_back(
-        {coded.rows(), g.b, g.c, g.c_stride, g.m, g.n, g.k, terms[gemms.size()]});
+        {coded.rows(),
+         g.b,
+         g.c,
+         g.c_stride,
+         g.m,
+         g.n,
+         g.k,
+         g.accumulate,
+         terms[gemms.size()]});
     if (gemms.back().few_rows()) tiling.rows = g.m;
     add_tiles(g, tiling, tiles);
     owners.resize(tiles.size(), static_cast<int>(gemms.size()) - 1);
@@ -173,9 +208,9 @@ void multiply(std::span<const Product> products) {
   if (share_codes(products)) return multiply_codes(products, terms);
   for (size_t i = 0; i < products.size(); ++i) {
     const auto& g = products[i].gemm;
-    const auto& [inner, up, rank] = terms[i];
+    const auto& [inner, stride, up, rank] = terms[i];
     multiply(g);
-    multiply({inner, rank, up, g.c, g.c_stride, g.m, g.n, rank, true});
+    multiply({inner, stride, up, g.c, g.c_stride, g.m, g.n, rank, true});
   }
 }
 

@@ -19,6 +19,7 @@ struct LowRankTerm {
   int64_t rank;  // 0: nothing is added
   float scale;
   const float* inner = nullptr;  // scale A down [M, rank] where that is known already
+  int64_t inner_stride = 0;
 };
 
 /// A product, and the term that is added on top of its own sum.
@@ -28,7 +29,9 @@ struct Product {
 };
 
 /// Computes the products; those of one A with quantised weights of one format share its
-/// codes and run as one job, which adds the terms while a tile is in the cache.
+/// codes and run as one job, which adds the terms while a tile is in the cache. Terms
+/// of one A and scale whose `down` lie side by side, as columns of one matrix, share
+/// the inner product.
 void multiply(std::span<const Product> products);
 
 /// scale A B [M, N], what an adapter's inner product gives.

@@ -45,12 +45,13 @@ struct Gemm {
   float* c;
   int64_t c_stride;
   int64_t m, n, k;
-  bool accumulate;  // start from C's values, not from 0; for a dense B
+  bool accumulate;  // start from C's values, not from 0
 };
 
 /// An adapter's share of a product: inner [M, rank] up [rank, N].
 struct TermOfRows {
   const float* inner;
+  int64_t inner_stride;
   MatrixB up;    // dense
   int64_t rank;  // 0: nothing is added
 };
@@ -62,6 +63,7 @@ struct CodeGemm {
   float* c;
   int64_t c_stride;
   int64_t m, n, k;
+  bool accumulate;  // as in Gemm; for dy W
   TermOfRows term;
 
   bool few_rows() const { return m <= kFewRows && b.transposed; }

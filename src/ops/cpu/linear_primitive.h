@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <vector>
+
 #include "ops/cpu/arrays.h"
 #include "ops/linear.h"
 
@@ -16,11 +18,16 @@ mx::array dense_product(const mx::array& x, const mx::array& weight, bool transp
 mx::array quantized_product(
     const mx::array& x, const QuantizedWeight& weight, bool transposed);
 
-/// Both of them with a low-rank term: x W^T + scale (x A) B in one pass over the
-/// output. Gradients to x, A and B.
+/// The same with a low-rank term: x W^T + scale (x A) B in one pass over the output.
+/// Gradients to x, A and B.
 mx::array dense_product(
     const mx::array& x, const mx::array& weight, const LowRank& low_rank);
-mx::array quantized_product(
-    const mx::array& x, const QuantizedWeight& weight, const LowRank& low_rank);
+
+/// Of packed weights of one format with terms of one scale: x is coded once for all,
+/// and the way back sums their gradients to x.
+std::vector<mx::array> quantized_products(
+    const mx::array& x,
+    const std::vector<QuantizedWeight>& weights,
+    const std::vector<LowRank>& terms);
 
 }  // namespace pupil::cpu
