@@ -4,7 +4,7 @@
 #   make build                build/release/pupil
 #   make test                 every test that ends in minutes
 #   make test-asan            unit tests under the address and undefined-behaviour sanitizers
-#   make test-tsan            thread pool and operations under the thread sanitizer
+#   make test-tsan            thread pool, operations and decoding under the thread sanitizer
 #   make test-arm64           the kernels for arm64, under emulation
 #   make test-long            the rest: sanitizers over everything, long runs, mlx-lm
 #   make lint                 form, layers, sizes, clang-tidy over src/
@@ -39,8 +39,8 @@ test-asan:
 	  --exclude-regex '_NOT_BUILT$$'
 
 test-tsan:
-	@scripts/build.sh tsan ops_test
-	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/tsan --label-regex '^ops$$'
+	@scripts/build.sh tsan ops_test rollout_test
+	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/tsan --label-regex '^(ops|rollout)$$'
 
 test-arm64:
 	@scripts/check_arm64.sh

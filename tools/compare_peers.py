@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs `pupil bench` and installed peers alternately and prints the ratios.
 
-    tools/compare_peers.py --model MLX_DIR [--llama BIN_DIR --gguf FILE ...]
+    tools/compare_peers.py --model MLX_DIR|--shape NAME [--llama BIN_DIR --gguf FILE ...]
                            [--torch PYTHON --hf HF_DIR] [--rounds 3]
 
 BIN_DIR holds llama.cpp's llama-bench and llama-batched-bench, FILE the same student as
 GGUF. PYTHON is the interpreter of an environment with torch, transformers, peft and trl,
-HF_DIR the student in float32 as a Hugging Face folder. Each round runs every program
+HF_DIR the student in float32 as a Hugging Face folder. --shape takes random weights of
+a shape that `pupil bench` knows; the peers' files then are of that shape, too. Each round runs every program
 once, one after the other, with 2 threads; medians over the rounds. Stop all else first.
 """
 import argparse
@@ -41,9 +42,13 @@ def output_of(command, **kwargs):
     return run.stdout
 
 
+def student_of(options):
+    return ["--model", options.model] if options.model else ["--shape", options.shape]
+
+
 def ours(options):
     text = output_of([
-        PUPIL, "bench", "--model", options.model, "--runs", "1",
+        PUPIL, "bench", *student_of(options), "--runs", "1",
         "--threads", str(options.threads), "--json"])
     b = json.loads(text)
     return {
@@ -117,7 +122,9 @@ def report(figures, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True)
+    student = parser.add_mutually_exclusive_group(required=True)
+    student.add_argument("--model")
+    student.add_argument("--shape")
     parser.add_argument("--llama")
     parser.add_argument("--gguf", action="append", default=[])
     parser.add_argument("--torch")
