@@ -229,15 +229,16 @@ std::string with_a_call(const Task& task) {
 }
 
 /// The setup shows how the tests make and fill the objects, and holds no expected
-/// value.
+/// value; where there is none, the call of the function shows it.
 std::string with_classes(const Task& task) {
   const auto classes = classes_of_answer(task);
   if (classes.empty()) return task.prompt;
   std::string names;
   for (const auto& name : classes) names += (names.empty() ? "`" : ", `") + name + "`";
-  return task.prompt + "\nDefine " + names +
-         ", too. The tests begin so:\n\n```python\n" + task.setup +
-         (task.setup.ends_with('\n') ? "```" : "\n```");
+  std::string prompt = task.prompt + "\nDefine " + names + ", too.";
+  if (is_blank(task.setup)) return prompt;
+  prompt += " The tests begin so:\n\n```python\n" + task.setup;
+  return prompt + (task.setup.ends_with('\n') ? "```" : "\n```");
 }
 
 Task mbpp_task(const Line& line) {

@@ -82,7 +82,7 @@ TEST(GradingObjects, AnAnswerWithoutTheClassFailsAndOneWithABadOneToo) {
 
 TEST(GradingObjects, ASetupThatIsWrongByItselfIsNotTheAnswersFault) {
   const auto result =
-      graded(kTree, {"assert size(None) == 0"}, "import no_such_module");
+      graded(kTree, {"assert [size(None)] == [0]"}, "import no_such_module");
   EXPECT_EQ(result.num_tests, 0);
 }
 
@@ -123,14 +123,16 @@ TEST(GradingObjects, TakeNoPartWhereTheTaskKnowsOfNoClass) {
   EXPECT_EQ(result.num_tests, 3);
 }
 
-TEST(GradingObjects, TheTreesOfMbppAreGraded) {
+TEST(GradingObjects, MbppsTreesAndPairsAreGraded) {
   std::vector<Task> chosen;
   for (auto& task : mbpp_tasks(1000, 1)) {
     if (!classes_of_answer(task).empty()) chosen.push_back(std::move(task));
   }
   if (chosen.empty()) GTEST_SKIP() << "needs mbpp.jsonl beside the project";
-  EXPECT_EQ(chosen.size(), 1u);
+  ASSERT_EQ(chosen.size(), 3u);
   EXPECT_EQ(chosen[0].id, "367");
+  EXPECT_EQ(chosen[1].id, "601");
+  EXPECT_EQ(chosen[2].id, "927");
   expect_all_accepted(chosen);
 }
 
