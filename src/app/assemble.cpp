@@ -102,9 +102,14 @@ decltype(Stages::begin_score) begin_judging_of(const Session& session) {
   for (const auto& function : session.rewards) {
     if (function.name != "teacher") continue;
     return [teacher = session.teacher, share = function.share](
-               const RolloutGroup& group, const Completion& completion) {
+               const RolloutGroup& group,
+               std::span<const Completion> finished,
+               bool whole) {
       if (!is_looked_at(group, share)) return;
-      teacher->begin_judging({&group.task, &completion});
+      std::vector<Sample> samples;
+      for (const auto& completion : finished)
+        samples.push_back({&group.task, &completion});
+      teacher->begin_judging(samples, whole);
     };
   }
   return {};

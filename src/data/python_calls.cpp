@@ -97,6 +97,15 @@ size_t skip_spaces(std::string_view source, size_t at) {
   return std::min(source.find_first_not_of(" \t", at), source.size());
 }
 
+std::vector<std::string> names_after(
+    std::string_view keyword, std::string_view source) {
+  std::vector<std::string> names;
+  for_each_name(source, [&](auto name, size_t, auto previous) {
+    if (previous == keyword) names.emplace_back(name);
+  });
+  return names;
+}
+
 }  // namespace
 
 bool is_python_name(std::string_view text) {
@@ -123,11 +132,11 @@ std::vector<PythonCall> python_calls(std::string_view source) {
 }
 
 std::vector<std::string> python_functions(std::string_view source) {
-  std::vector<std::string> names;
-  for_each_name(source, [&](auto name, size_t, auto previous) {
-    if (previous == "def") names.emplace_back(name);
-  });
-  return names;
+  return names_after("def", source);
+}
+
+std::vector<std::string> python_classes(std::string_view source) {
+  return names_after("class", source);
 }
 
 }  // namespace pupil

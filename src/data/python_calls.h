@@ -25,6 +25,9 @@ std::vector<PythonCall> python_calls(std::string_view source);
 /// The names of the functions that `source` defines, from left to right.
 std::vector<std::string> python_functions(std::string_view source);
 
+/// The names of the classes that `source` defines, from left to right.
+std::vector<std::string> python_classes(std::string_view source);
+
 /// True for a name that Python itself defines as a function, such as `sorted`.
 bool is_python_builtin(std::string_view name);
 

@@ -228,6 +228,19 @@ std::string with_a_call(const Task& task) {
   return task.prompt + "\nName the function `" + task.entry_point + "`" + example + ".";
 }
 
+/// The setup shows how the tests make and fill the objects, and holds no expected
+/// value; where there is none, the call of the function shows it.
+std::string with_classes(const Task& task) {
+  const auto classes = classes_of_answer(task);
+  if (classes.empty()) return task.prompt;
+  std::string names;
+  for (const auto& name : classes) names += (names.empty() ? "`" : ", `") + name + "`";
+  std::string prompt = task.prompt + "\nDefine " + names + ", too.";
+  if (is_blank(task.setup)) return prompt;
+  prompt += " The tests begin so:\n\n```python\n" + task.setup;
+  return prompt + (task.setup.ends_with('\n') ? "```" : "\n```");
+}
+
 Task mbpp_task(const Line& line) {
   Task task;
   task.prompt = prompt_of(line, line.has("text") ? "text" : "prompt");
@@ -239,6 +252,7 @@ Task mbpp_task(const Line& line) {
   if (task.tests.empty()) line.fail("`test_list`: expected at least one test");
   find_entry_point(line, task);
   task.prompt = with_a_call(task);
+  task.prompt = with_classes(task);
   return task;
 }
 
@@ -278,7 +292,27 @@ std::string other_keys(const Line& line) {
   return others.empty() ? "" : others.dump();
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 }  // namespace
+
+std::vector<std::string> classes_of_answer(const Task& task) {
+  const auto defined = python_classes(task.solution);
+  if (defined.empty()) return {};
+  const auto in_setup = python_classes(task.setup);
+  std::vector<std::string> classes;
+  auto look_at = [&](const std::string& source) {
+    for (const auto& [name, text] : python_calls(source)) {
+      const bool is_new = !contains(in_setup, name) && !contains(classes, name);
+      if (is_new && contains(defined, name)) classes.push_back(name);
+    }
+  };
+  look_at(task.setup);
+  for (const auto& test : task.tests) look_at(test);
+  return classes;
+}
 
 Task task_from_json(const json& object, const std::string& where) {
   Line line{object, where};

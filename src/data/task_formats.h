@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "data/types.h"
 
@@ -18,5 +19,9 @@ namespace pupil {
 /// Other keys are ignored, except one that looks like a misspelt key of ours.
 /// Throws std::invalid_argument that begins with `where`, "[path:line] ".
 Task task_from_json(const nlohmann::json& line, const std::string& where);
+
+/// The classes of which the tests or their setup make objects and that the task's own
+/// solution defines: an answer has to define them, too.
+std::vector<std::string> classes_of_answer(const Task& task);
 
 }  // namespace pupil

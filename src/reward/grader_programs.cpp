@@ -95,8 +95,8 @@ class Encoder:
     def other(self, v):
         self.text(b'o', type(v).__name__.encode('utf-8', 'replace')[:80])
 
-def encode(v, limit):
-    encoder = Encoder(limit)
+def encode(v, limit, kind=Encoder):
+    encoder = kind(limit)
     encoder.value(v)
     return b''.join(encoder.parts)
 
@@ -124,6 +124,8 @@ class Decoder:
 
     def real(self): return float.fromhex(self.until(b';').decode())
 
+    def object(self, text): raise ValueError('broken value')
+
     def value(self, depth=0):
         if depth > 100: raise ValueError('broken value')
         tag = self.data[self.at:self.at + 1]
@@ -135,6 +137,7 @@ class Decoder:
         if tag == b's': return self.text().decode('utf-8', 'surrogatepass')
         if tag == b'b': return self.text()
         if tag == b'o': return Foreign(self.text().decode('utf-8', 'replace'))
+        if tag == b'r': return self.object(self.text().decode('utf-8', 'replace'))
         count = self.count()
         if tag == b'd':
             return {self.value(depth + 1): self.value(depth + 1) for _ in range(count)}
@@ -160,6 +163,19 @@ import _signal, builtins
 
 class _OutOfTime(BaseException): pass
 
+_objects = {}  # by their ids, kept so that these stay theirs
+
+class _ObjectEncoder(Encoder):
+    def other(self, v):
+        _objects[id(v)] = v
+        name = type(v).__name__.encode('utf-8', 'replace')[:80]
+        self.text(b'r', b'%d %s' % (id(v), name))
+
+class _ObjectDecoder(Decoder):
+    def object(self, text): return _objects[int(text)]
+
+_OPERATIONS = {'..get': getattr, '..set': setattr, '..call': lambda f, *a, **k: f(*a, **k)}
+
 def _main(cpu_s, wall_s, limit):
     def expire(*_): raise _OutOfTime
     timers = ((_signal.ITIMER_PROF, _signal.SIGPROF, cpu_s),
@@ -179,10 +195,12 @@ def _main(cpu_s, wall_s, limit):
             value = eval(compile(payload.decode().strip(), '<call>', 'eval'), space)
             return 'V', encode(value, limit)
         name, data = payload.split(b'\n', 1)
-        args, kwargs = decode(data)
-        value = space[name.decode()](*args, **kwargs)
+        name = name.decode()
+        args, kwargs = _ObjectDecoder(data).value()
+        value = (_OPERATIONS.get(name) or space[name.lstrip('.')])(*args, **kwargs)
         kept = [a if isinstance(a, (list, dict, set, bytearray)) else None for a in args]
-        return 'M', encode((value, kept), limit)
+        return 'M', encode(
+            (value, kept), limit, _ObjectEncoder if name[0] == '.' else Encoder)
 
     def attempt(kind, payload):
         try:
@@ -209,13 +227,48 @@ def _main(cpu_s, wall_s, limit):
         send(*reply)
 )PY";
 
-// `ask(payload)` sends an A message and returns the reply's kind and payload.
+// `ask(payload)` sends an A message and returns the reply's kind and payload. Objects
+// take part only where `classes` names those that the tests make: else an answer could
+// give an object whose methods say what a test wants to hear.
 constexpr const char* kProxy = R"PY(
 import builtins
 
 class _CannotAsk(Exception): pass
 
 class RemoteError(Exception): pass
+
+class _Remote:
+    """An object in the student's box. No == of its own: it equals itself alone."""
+    __slots__ = ('_remote', '_operate')
+
+    def __init__(self, text, operate):
+        object.__setattr__(self, '_remote', text.partition(' '))
+        object.__setattr__(self, '_operate', operate)
+
+    def __repr__(self): return '<%s>' % self._remote[2]
+
+    def __getattr__(self, name):
+        if name.startswith('__'): raise AttributeError(name)
+        return self._operate('get', self, name)
+
+    def __setattr__(self, name, value): self._operate('set', self, name, value)
+
+    def __call__(self, *args, **kwargs):
+        return self._operate('call', self, *args, **kwargs)
+
+class _AskEncoder(Encoder):
+    def other(self, v):
+        if type(v) is _Remote: self.text(b'r', v._remote[0].encode())
+        else: Encoder.other(self, v)
+
+class _ReplyDecoder(Decoder):
+    def __init__(self, data, is_object, operate):
+        Decoder.__init__(self, data)
+        self.is_object, self.operate = is_object, operate
+
+    def object(self, text):
+        name = text.partition(' ')[2]
+        return _Remote(text, self.operate) if self.is_object(name) else Foreign(name)
 
 def _restore(original, now):
     if isinstance(original, list): original[:] = now
@@ -225,7 +278,7 @@ def _restore(original, now):
         original.update(now)
 
 def _tags(values):
-    encoder, tags = Encoder(1 << 30), set()
+    encoder, tags = _AskEncoder(1 << 30), set()
     text = encoder.text
     def watch(tag, data):
         tags.add(tag)
@@ -234,15 +287,18 @@ def _tags(values):
     encoder.value(list(values))
     return tags
 
-def _proxy(name, limit, ask):
+def _proxy(name, limit, ask, classes=()):
+    is_free = name[0] == '.' or name in classes  # may give any object
+    def operate(what, *args): return _proxy('.' + what, limit, ask, classes)(*args)
+    def is_object(kind): return is_free or kind in classes
     def call(*args, **kwargs):
-        try: data = encode((args, kwargs), limit)
+        try: data = encode((args, kwargs), limit, _AskEncoder)
         except TooLarge: raise _CannotAsk('an argument is too large')
         if b'o' in _tags(args) | _tags(list(kwargs.values())):
             raise _CannotAsk('an argument is no plain value')
-        kind, payload = ask(name.encode() + b'\n' + data)
+        kind, payload = ask(('.' if classes else '').encode() + name.encode() + b'\n' + data)
         if kind == 'M':
-            value, kept = decode(payload)
+            value, kept = _ReplyDecoder(payload, is_object, operate).value()
             for original, now in zip(args, kept):
                 if now is not None: _restore(original, now)
             return value
@@ -255,23 +311,36 @@ def _proxy(name, limit, ask):
 )PY";
 
 constexpr const char* kChecker = R"PY(
+_asked = []
+
 def _ask(payload):
+    _asked.append(True)
     send('A', payload)
     return receive()
 
+def _set_up(space, payload, limit):  # what is wrong: the kind of verdict, the message
+    names, _, setup = payload.decode().partition('\n')
+    name, *classes = names.split(' ')
+    own = {n: _proxy(n, limit, _ask, classes) for n in [name] + classes if n}
+    space.update(own)
+    broken = None
+    try: exec(compile(setup, '<setup>', 'exec'), space)
+    except BaseException as error:  # where the answer had a part in it, its fault
+        message = b'the setup failed: ' + describe(error).replace(b'\n', b': ')
+        broken = ('F' if _asked else 'U'), message
+    if name: space[name] = own[name]
+    if classes: send('P', b'')
+    return broken
+
 def _main(limit):
-    space, name, broken = {'__name__': '__main__'}, None, None
+    space, broken = {'__name__': '__main__'}, None
     while True:
         kind, payload = receive()
         if kind == 'C':
-            name, _, setup = payload.decode().partition('\n')
-            space[name] = _proxy(name, limit, _ask)
-            try: exec(compile(setup, '<setup>', 'exec'), space)
-            except BaseException as error: broken = describe(error)
-            space[name] = _proxy(name, limit, _ask)
+            broken = _set_up(space, payload, limit)
             continue
         if broken is not None:
-            send('U', b'the setup failed: ' + broken.replace(b'\n', b': '))
+            send(*broken)
             continue
         try:
             exec(compile(payload.decode(), '<test>', 'exec'), dict(space))

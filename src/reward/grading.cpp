@@ -66,16 +66,28 @@ bool run_checker_test(
   return true;
 }
 
+/// Runs the tests' setup in the checker. False if it did not come to its end.
+bool set_up(
+    const Submission& submission, BoxTalk& checker, BoxTalk& student, Grade& grade) {
+  std::string names = submission.entry_point;
+  for (const auto& name : submission.classes) names += " " + name;
+  checker.send('C', names + "\n" + submission.setup);
+  if (submission.classes.empty()) return true;  // it asks the student for nothing
+  if (relay_until_verdict(checker, student)) return true;
+  fail(grade, "the program " + failure_of(std::nullopt, student, grade));
+  return false;
+}
+
 void run_other_tests(
     const Submission& submission, BoxTalk& checker, BoxTalk& student, Grade& grade) {
   const auto& tests = submission.tests.other;
-  checker.send('C', submission.entry_point + "\n" + submission.setup);
-  for (size_t i = 0; i < tests.size(); ++i) {
-    if (run_checker_test(tests[i], checker, student, grade)) continue;
-    note_checker_end(checker, student, grade);
-    grade.num_tests += static_cast<int>(tests.size() - i - 1);
-    return;
-  }
+  bool goes_on = set_up(submission, checker, student, grade);
+  size_t done = 0;
+  while (goes_on && done < tests.size())
+    goes_on = run_checker_test(tests[done++], checker, student, grade);
+  if (goes_on) return;
+  note_checker_end(checker, student, grade);
+  grade.num_tests += static_cast<int>(tests.size() - done);
 }
 
 /// Loads the code. False, with the reason noted, if it does not run.

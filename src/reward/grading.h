@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "reward/sandbox.h"
 #include "reward/test_cases.h"
@@ -27,7 +28,8 @@ struct Grade {
 struct Submission {
   std::string code;
   std::string entry_point;
-  std::string setup;  // for the checker
+  std::vector<std::string> classes = {};  // of the code, that tests make objects of
+  std::string setup;                      // for the checker
   TestCases tests;
   uint64_t order_key = 0;  // decides the order of the calls
 };

@@ -55,6 +55,14 @@ void for_each_group(std::span<const OpenAnswer> answers, F&& f) {
   }
 }
 
+std::vector<Question> questions_of_all(std::span<const JudgeWork> works) {
+  std::vector<Question> questions;
+  for (const auto& work : works) {
+    questions.insert(questions.end(), work.questions.begin(), work.questions.end());
+  }
+  return questions;
+}
+
 }  // namespace
 
 Judging::Judging(const TeacherConfig& config, AskFn ask)
@@ -73,26 +81,22 @@ std::vector<JudgeWork> Judging::works_for(
     std::vector<Verdict>& verdicts,
     std::vector<Comparison>& comparisons,
     JudgeCounts& counts) const {
-  const auto& mode = terms_.config.mode;
   std::vector<JudgeWork> works;
-  if (mode == "rubric" || mode == "expected") {
+  if (!looks_at_groups()) {
     works.push_back(judge_each(terms_, open, verdicts, counts));
     return works;
   }
   for_each_group(open, [&](std::span<const OpenAnswer> group) {
     works.push_back(
-        mode == "group" ? judge_group(terms_, group, verdicts, counts)
-                        : judge_pairs(terms_, group, comparisons, counts));
+        terms_.config.mode == "group"
+            ? judge_group(terms_, group, verdicts, counts)
+            : judge_pairs(terms_, group, comparisons, counts));
   });
   return works;
 }
 
 void Judging::run(std::span<const JudgeWork> works, JudgePurpose purpose) const {
-  std::vector<Question> questions;
-  for (const auto& work : works) {
-    questions.insert(questions.end(), work.questions.begin(), work.questions.end());
-  }
-  auto replies = ask_(questions, purpose);
+  auto replies = ask_(questions_of_all(works), purpose);
   size_t begin = 0;
   for (const auto& work : works) {
     size_t count = work.questions.size();
@@ -121,13 +125,18 @@ std::vector<Score> Judging::judge(
   return scores;
 }
 
-std::vector<Question> Judging::questions_of(const Sample& sample) const {
-  const auto& mode = terms_.config.mode;
-  if (mode != "rubric" && mode != "expected") return {};
-  std::vector<Verdict> verdicts(1);
+bool Judging::looks_at_groups() const {
+  return terms_.config.mode == "group" || terms_.config.mode == "pairwise";
+}
+
+std::vector<Question> Judging::questions_of(std::span<const Sample> samples) const {
+  std::vector<Verdict> verdicts(samples.size());
+  std::vector<Comparison> comparisons;
   JudgeCounts counts;
-  auto open = open_answers({&sample, 1}, verdicts);
-  return judge_each(terms_, open, verdicts, counts).questions;
+  auto open = open_answers(samples, verdicts);
+  auto works = works_for(open, verdicts, comparisons, counts);
+  works.push_back(judge_probes(terms_, open, counts));
+  return questions_of_all(works);
 }
 
 std::vector<Comparison> Judging::compare(std::span<const Sample> samples) {

@@ -120,9 +120,12 @@ class Judging {
   std::vector<Score> judge(
       std::span<const Sample> samples, JudgePurpose purpose = JudgePurpose::score);
 
-  /// What `judge` will ask about one answer whatever stands beside it: nothing in the
-  /// modes that look at a whole group.
-  std::vector<Question> questions_of(const Sample& sample) const;
+  /// Whether the mode judges the answers of a group beside each other: then only a
+  /// whole group's questions can be known.
+  bool looks_at_groups() const;
+
+  /// What `judge` of these samples asks. The questions outlive the samples.
+  std::vector<Question> questions_of(std::span<const Sample> samples) const;
 
   /// Every pair that mode pairwise looks at, group by group. After `judge` of the same
   /// samples this costs nothing: the answers are in the cache.

@@ -54,7 +54,11 @@ JudgeWork judge_probes(
     if (keyed_uniform({bits}) >= terms.config.known_answer_rate) continue;
     auto program = known_bad(*answer.task, bits);
     if (program.empty()) continue;
-    work.questions.push_back(graded_question(*shared, *answer.task, program, 0));
+    auto question = graded_question(*shared, *answer.task, program, 0);
+    question.check = [shared, check = question.check](const ChatReply& reply) {
+      return check(reply);  // which reads `shared`, also where the work is gone
+    };
+    work.questions.push_back(std::move(question));
   }
   work.read = [shared, &counts](std::span<const ChatReply> replies) {
     for (const auto& reply : replies) {

@@ -177,8 +177,13 @@ std::vector<Score> Teacher::judge(std::span<const Sample> samples) {
   return judging_.judge(samples);
 }
 
-void Teacher::begin_judging(const Sample& sample) {
-  if (writes()) answers_.begin(judging_.questions_of(sample));
+void Teacher::begin_judging(std::span<const Sample> finished, bool whole) {
+  if (!writes() || finished.empty()) return;
+  if (!judging_.looks_at_groups()) {
+    answers_.begin(judging_.questions_of(finished.last(1)));
+  } else if (whole) {
+    answers_.begin(judging_.questions_of(finished));
+  }
 }
 
 std::vector<Comparison> Teacher::compare(std::span<const Sample> samples) {
@@ -216,6 +221,8 @@ std::vector<std::vector<WrittenAnswer>> Teacher::write_answers(
 
 void Teacher::keep_ledger(const std::string& path) {
   answers_.keep_ledger(path);
+  taken_.spent_usd =
+      answers_.stats().spent_usd;  // before a resume: not of the next row
 }
 
 const std::string& Teacher::key_variable() const {

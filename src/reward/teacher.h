@@ -80,10 +80,12 @@ class Teacher {
   /// has to be saved and stopped.
   std::vector<Score> judge(std::span<const Sample> samples);
 
-  /// Asks about an answer in the background, in the modes that look at each for itself,
-  /// so that `judge` finds it asked. It keeps nothing of `sample`, never throws for
-  /// trouble with the server, and returns at once.
-  void begin_judging(const Sample& sample);
+  /// Asks in the background what can be asked already, so that `judge` finds it asked:
+  /// about the last of `finished`, the answers of one group that are there, in the
+  /// modes that look at each for itself; about all of them, once the group is `whole`,
+  /// in the others. It keeps nothing of them, never throws for trouble with the server,
+  /// and returns at once.
+  void begin_judging(std::span<const Sample> finished, bool whole);
 
   /// The pairs of mode pairwise with their winners, for methods that learn from
   /// preferences; after `judge` in that mode it is answered from the cache. Throws as
@@ -95,7 +97,8 @@ class Teacher {
 
   /// What was done since the last call, as `teacher/...`: coverage (share of samples
   /// with a score), unscored/<why>, questions, cache_hit_rate (of them), calls,
-  /// retries, reasks, latency_p50 and _p95 in seconds, input_tokens, output_tokens;
+  /// retries, reasks, latency_p50 and _p95 in seconds, input_tokens, output_tokens,
+  /// cost_usd where prices are known;
   /// suspicious (share of samples that seem to talk to the judge), probe_mean (of
   /// known-bad programs; absent without any), and alarm/gap, alarm/probe and
   /// alarm/suspicious: 1 where the judge seems to be played upon, else 0.

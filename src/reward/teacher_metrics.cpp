@@ -64,6 +64,8 @@ Metrics Teacher::take_metrics() {
   out.emplace_back("teacher/latency_p95", quantile(latencies, 0.95));
   add("input_tokens", &TeacherStats::input_tokens);
   add("output_tokens", &TeacherStats::output_tokens);
+  if (config_.price_per_mtok_in && config_.price_per_mtok_out)
+    out.emplace_back("teacher/cost_usd", now.spent_usd - taken_.spent_usd);
   taken_ = now;
   return out;
 }

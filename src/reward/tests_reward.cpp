@@ -1,29 +1,39 @@
 #include "reward/tests_reward.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <tuple>
 
 #include "base/log.h"
 #include "base/parallel.h"
+#include "data/task_formats.h"
 #include "reward/answer.h"
 #include "reward/box_pool.h"
+#include "reward/guessing.h"
 #include "reward/program_grading.h"
 
 namespace pupil {
 namespace {
 
-Score score_of(const Grade& grade) {
+/// `constant`: how many tests a constant answer passes, where that is to be told from a
+/// solution; none: the plain share counts.
+Score score_of(const Grade& grade, std::optional<int> constant) {
   if (!grade.trouble.empty()) return {std::nullopt, grade.trouble};
   if (grade.num_tests == 0) return {std::nullopt, "no test can be asked of the answer"};
   std::string reason = std::to_string(grade.num_passed) + " of " +
                        std::to_string(grade.num_tests) + " tests passed";
+  const bool is_some = grade.num_passed > 0 && grade.num_passed < grade.num_tests;
+  if (constant && is_some)
+    reason += " (always the same value passes " + std::to_string(*constant) + ")";
   if (!grade.note.empty()) reason += "; " + grade.note;
   if (grade.end != ExecutionResult::Outcome::ok) {
     reason += std::string(" [") + grade.result_class() + "]";
   }
-  return {static_cast<double>(grade.num_passed) / grade.num_tests, reason};
+  return {
+      share_beyond_guess(grade.num_passed, grade.num_tests, constant.value_or(0)),
+      reason};
 }
 
 /// FNV-1a: the same order of calls on every machine and in every run.
@@ -51,19 +61,22 @@ class Grader {
           0.0, "the answer has no " + (name == "python" ? "Python" : name) + " code"};
     }
     const uint64_t key = key_of(task.id + "\n" + program.code);
+    const auto tests = split_tests(task.tests);
+    const auto constant = worth_of_a_guess(task, tests);
     if (!is_for_programs(task)) {
       const Submission submission{
           .code = program.code,
           .entry_point = entry_point_of(task),
+          .classes = classes_of_answer(task),
           .setup = task.setup,
-          .tests = split_tests(task.tests),
+          .tests = tests,
           .order_key = key};
-      return score_of(grade(boxes_, submission));
+      return score_of(grade(boxes_, submission), constant);
     }
     const std::string trouble = trouble_with(program.language);
     if (!trouble.empty()) return {std::nullopt, trouble};
     return score_of(
-        grade_program(boxes_, {program.language, program.code, &task, key}));
+        grade_program(boxes_, {program.language, program.code, &task, key}), constant);
   }
 
   static bool is_for_programs(const Task& task) {
@@ -71,6 +84,21 @@ class Grader {
   }
 
  private:
+  /// How many tests a constant passes, where that matters. Says once that there are
+  /// tasks in which it passes all.
+  std::optional<int> worth_of_a_guess(const Task& task, const TestCases& tests) {
+    if (!is_guessable(task, tests)) return std::nullopt;
+    const int most = most_by_one_value(task, tests);
+    const auto total = tests.literal.size() + tests.other.size() + task.io_tests.size();
+    if (static_cast<size_t>(most) == total && !told_of_constants_.exchange(true)) {
+      log_warning(
+          "[tests] all tests of task " + task.id +
+          " want the same value, so that always giving it earns all; add a test that "
+          "wants another");
+    }
+    return most;
+  }
+
   std::string trouble_with(Language language) {
     std::lock_guard lock(mutex_);
     const auto known = troubles_.find(language);
@@ -81,6 +109,7 @@ class Grader {
     return troubles_[language] = trouble;
   }
 
+  std::atomic<bool> told_of_constants_ = false;
   BoxPool pool_;
   Boxes boxes_;
   std::mutex mutex_;  // guards troubles_

@@ -18,9 +18,14 @@ void sample_with_progress(
     progress.advance(tokens);
     if (on_token) on_token();
   };
+  std::vector<std::vector<Completion>> finished(groups.size());
   if (stages.begin_score) {
     events.on_completed = [&](size_t group, const Completion& completion) {
-      stages.begin_score(groups[group], completion);
+      auto& of_group = finished[group];
+      of_group.push_back(completion);
+      bool whole = of_group.size() == static_cast<size_t>(plan.num_generations);
+      stages.begin_score(groups[group], of_group, whole);
+      if (whole) of_group.clear();
     };
   }
   stages.generate(groups, plan.num_generations, events);

@@ -40,9 +40,12 @@ struct Stages {
       std::span<RolloutGroup> groups, int n, const SamplingEvents& events)>
       generate;
 
-  /// Told of completions that `score` will be asked about, so that what takes waiting
-  /// can begin; may be empty.
-  std::function<void(const RolloutGroup& group, const Completion& completion)>
+  /// Told of a group's completions that `score` will be asked about, each time that one
+  /// more is there, so that what takes waiting can begin: the newest stands last, and
+  /// `whole` says that it was the group's last. They are gone after the call. May be
+  /// empty.
+  std::function<void(
+      const RolloutGroup& group, std::span<const Completion> finished, bool whole)>
       begin_score;
 
   /// Fills in `scores` and `reward` of every rollout. `on_scored` may be empty.

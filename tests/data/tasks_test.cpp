@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "data/python_calls.h"
+#include "data/task_formats.h"
 #include "data/temp_file.h"
 
 namespace pupil {
@@ -144,6 +145,20 @@ TEST(Tasks, KeepsTheUsersOwnKeysOutOfTheWay) {
   ASSERT_EQ(tasks.size(), 1u);
   EXPECT_EQ(tasks[0].extra, R"({"difficulty":3,"idx":1})");
   EXPECT_EQ(load(R"j({"prompt":"p","id":1,"text":"theirs"})j")[0].extra, "");
+}
+
+TEST(Tasks, MbppsClassesAreAskedForWithTheLinesThatMakeThem) {
+  auto task =
+      load(
+          R"j({"text":"Check a tree.","code":"class Node:\n  pass\nclass Other:\n  pass)j"
+          R"j(\ndef ok(root):\n  return True","task_id":367,"test_setup_code":"root = )j"
+          R"j(Node(1)\r\nroot.left = Node(2)","test_list":["assert ok(root) == True"]})j")
+          .at(0);
+  EXPECT_EQ(classes_of_answer(task), (std::vector<std::string>{"Node"}));
+  EXPECT_TRUE(task.prompt.ends_with(
+      "Define `Node`, too. The tests begin so:\n\n```python\nroot = Node(1)\n"
+      "root.left = Node(2)\n```"))
+      << task.prompt;
 }
 
 TEST(Tasks, LoadsAllOfMbpp) {

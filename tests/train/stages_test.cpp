@@ -26,11 +26,14 @@ TEST(Stages, ScoringBeginsWithEachCompletionThatEnds) {
   sample_with_progress(stages, groups, plan);  // nobody wants to know
 
   std::vector<std::string> begun;
-  stages.begin_score = [&](const RolloutGroup& group, const Completion& completion) {
-    begun.push_back(group.task.id + completion.text);
+  stages.begin_score = [&](const RolloutGroup& group, auto finished, bool whole) {
+    std::string line = group.task.id;
+    for (const auto& completion : finished) line += completion.text;
+    begun.push_back(line + (whole ? "." : ""));
   };
   sample_with_progress(stages, groups, plan);
-  EXPECT_EQ(begun, (std::vector<std::string>{"a2", "b2", "a1", "b1", "a0", "b0"}));
+  EXPECT_EQ(
+      begun, (std::vector<std::string>{"a2", "b2", "a21", "b21", "a210.", "b210."}));
 }
 
 }  // namespace
