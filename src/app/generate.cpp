@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/commands.h"
+#include "app/machine.h"
 #include "app/prompt_tokens.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -193,7 +194,7 @@ void print_speed(const GenerateStats& s, size_t num_rows) {
   if (decoded > 0) {
     std::fprintf(stderr, ", %.1f tok/s", static_cast<double>(decoded) / s.decode_s);
   }
-  std::fputc('\n', stderr);
+  std::fprintf(stderr, "; peak memory %llu MB\n", peak_memory_bytes() / 1000000ULL);
 }
 
 void run(const GenerateOptions& o) {

@@ -7,6 +7,7 @@
 #include "base/allocator.h"
 #include "formats/model_index.h"
 #include "formats/safetensors.h"
+#include "ops/no_cache.h"
 
 namespace pupil {
 
@@ -66,6 +67,7 @@ void expect_ids(const Model& model) {
 }  // namespace
 
 Decoder load_decoder(const std::string& model_dir) {
+  NoCache while_loading;  // each packed tensor is freed once it lies in tiles
   auto description = read_model_config(model_dir);
   auto tensors = read_tensors(model_dir);
   auto dtype = activation_type(tensors);
@@ -88,6 +90,7 @@ Model load_model(const std::string& model_dir) {
     model.eos_ids = {model.tokenizer.eos_id()};
   }
   expect_ids(model);
+  return_freed_memory();  // of both readers
   return model;
 }
 

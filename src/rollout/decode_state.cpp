@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/allocator.h"
+
 namespace pupil {
 
 namespace {
@@ -42,6 +44,7 @@ DecodeState::DecodeState(
 }
 
 void DecodeState::grow() {
+  if (room_ > 0) return_freed_memory();  // the tails before the last growth
   const auto& config = model_.config;
   bool turned = !blocks_.empty();
   int more = std::min(kTailStep, capacity_ - room_), E = config.head_dim;

@@ -9,6 +9,7 @@
 #include "models/attend.h"
 #include "models/decode_blocks.h"
 #include "ops/attention.h"
+#include "ops/no_cache.h"
 
 namespace pupil {
 
@@ -46,6 +47,7 @@ class DecodeState {
   mx::array run_layers(const mx::array& tokens);
   mx::array run_blocks(const mx::array& tokens);
 
+  NoCache no_cache_;  // tails only grow
   const Decoder& model_;
   DecodeBlocks blocks_;  // empty: layers run operation by operation
   std::vector<std::vector<SharedPrefix>> prefixes_;  // [layers][prompts in the batch]

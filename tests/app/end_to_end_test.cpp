@@ -203,6 +203,23 @@ TEST_F(DefaultStudent, GeneratesCompletionsAsDescribed) {
   EXPECT_EQ(rows, again);
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
+// Weights, keys and values of float32, and 64 MB for all else.
+TEST_F(DefaultStudent, GeneratesInLittleMemory) {
+  constexpr double kRows = 4, kTokens = 96, kPrompt = 40, kMegabyte = 1e6;
+  auto run = world_.run(
+      "generate --model student --prompt 'Count up to 500.' -n 4 --max-tokens 96");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto at = run.errors.find("peak memory ");
+  ASSERT_NE(at, std::string::npos) << run.errors;
+  double peak = std::stod(run.errors.substr(at + 12));
+  double weights =
+      static_cast<double>(fs::file_size(world_.at("student/model.safetensors")));
+  double caches = (kRows * kTokens + kPrompt) * 30 * 2 * 3 * 64 * 4;
+  EXPECT_LT(peak, (weights + caches) / kMegabyte + 64);
+}
+#endif
+
 // Greedy sampling reports log-probabilities at temperature 1.
 TEST_F(DefaultStudent, SamplesWithTheLogprobsThatItScores) {
   std::vector<int> ids = {504, 2365, 6354};
