@@ -164,6 +164,7 @@ TrainerConfig trainer_config(const Config& resolved) {
 LearnerConfig learner_config(const Config& resolved) {
   LearnerConfig config;
   config.loss = policy_loss_config(resolved.train);
+  config.correction = sampler_correction(resolved.train);
   config.temperature = resolved.rollout.temperature;
   config.reuse_samples = resolved.train.num_iterations > 1;
   config.optimizer.weight_decay = resolved.train.weight_decay;

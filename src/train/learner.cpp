@@ -68,23 +68,47 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
   }
 }
 
-// {loss, logprobs, entropy, ratio, kl, phi}; only the first is differentiated.
-std::vector<mx::array> Learner::loss_and_parts(
-    const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
-  auto [logprobs, entropy] = completion_logprobs(
-      model, batch, config_.temperature, config_.loss.entropy_coef != 0);
+PolicyLossInputs Learner::loss_inputs(
+    const Microbatch& batch,
+    const mx::array& logprobs,
+    const mx::array& entropy) const {
   PolicyLossInputs in{
       logprobs,
       old_logprobs_of(batch, logprobs),
       batch.ref_logprobs,
       batch.advantages,
       batch.mask,
-      entropy};
+      entropy,
+      batch.sampler_logprobs};
   in.selected = batch.selected.value_or(mx::zeros_like(batch.mask));
-  auto loss = policy_loss(in, config_.loss, totals);
+  if (config_.correction) {
+    in.importance = sampler_importance(
+        in.old_logprobs, batch.sampler_logprobs, batch.mask, *config_.correction);
+  }
+  return in;
+}
+
+// {loss, logprobs, entropy, ratio, kl, phi}; only the first is differentiated.
+std::vector<mx::array> Learner::loss_and_parts(
+    const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
+  auto [logprobs, entropy] = completion_logprobs(
+      model, batch, config_.temperature, config_.loss.entropy_coef != 0);
+  auto loss = policy_loss(loss_inputs(batch, logprobs, entropy), config_.loss, totals);
   auto kl = loss.kl ? *loss.kl : mx::zeros_like(batch.mask);
   auto phi = loss.phi ? *loss.phi : mx::zeros({batch.mask.shape(0), 1});
   return {loss.loss, logprobs, entropy, loss.ratio, kl, phi};
+}
+
+PolicyMetrics Learner::metrics_of(
+    const Microbatch& batch, const std::vector<mx::array>& parts) const {
+  auto in = loss_inputs(batch, parts[1], parts[2]);
+  PolicyLoss loss{parts[0], parts[3], parts[4], parts[5]};
+  auto metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
+  if (in.importance) {
+    add_importance(
+        metrics, *in.importance, batch.mask, config_.correction->by_sequence());
+  }
+  return metrics;
 }
 
 void Learner::fill_reference(Microbatch& batch) const {
@@ -127,11 +151,9 @@ MicrobatchResult Learner::forward_backward(
   result.loss = parts[0].item<float>();
   if (!std::isfinite(result.loss)) throw NotFinite("the loss is not finite");
   grads_ = std::move(grads);
-  PolicyLossInputs in{
-      parts[1], parts[1], batch.ref_logprobs, batch.advantages, batch.mask};
-  PolicyLoss loss{parts[0], parts[3], parts[4], parts[5]};
-  result.metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
-  result.logp_differences = row_differences(batch, parts[1]);
+  result.metrics = metrics_of(batch, parts);
+  result.logp_differences =
+      row_differences(batch, batch.old_logprobs.value_or(parts[1]));
   if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];
   return result;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "algo/policy_metrics.h"
+#include "algo/sampler_correction.h"
 #include "models/decoder.h"
 #include "train/batch.h"
 #include "train/optimizer.h"
@@ -20,6 +21,7 @@ struct NotFinite : std::runtime_error {
 
 struct LearnerConfig {
   PolicyLossConfig loss = {};
+  std::optional<SamplerCorrection> correction = {};
   float temperature = 1.0f;  // the sampler's: logits are divided by it here too
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
@@ -92,6 +94,12 @@ class Learner {
       int optimizer_step);
 
  private:
+  PolicyLossInputs loss_inputs(
+      const Microbatch& batch,
+      const mx::array& logprobs,
+      const mx::array& entropy) const;
+  PolicyMetrics metrics_of(
+      const Microbatch& batch, const std::vector<mx::array>& parts) const;
   std::vector<mx::array> loss_and_parts(
       const Decoder& model, const Microbatch& batch, const StepTotals& totals) const;
   void fill_reference(Microbatch& batch) const;

@@ -6,6 +6,19 @@
 
 namespace pupil {
 
+namespace {
+
+void check(const TrainConfig& c) {
+  bool crossed = c.sampler_clip_min && c.sampler_clip_max &&
+                 *c.sampler_clip_min > *c.sampler_clip_max;
+  if (crossed) {
+    throw std::invalid_argument(
+        "[config] train.sampler_clip_min: expected at most train.sampler_clip_max");
+  }
+}
+
+}  // namespace
+
 TrainConfig resolve_method(TrainConfig config) {
   const Method* method = find_method(config.method);
   if (!method) {
@@ -27,6 +40,7 @@ TrainConfig resolve_method(TrainConfig config) {
   fill(config.kl_estimator, std::string(method->kl_estimator));
   fill(config.kl_in_reward, method->kl_in_reward);
   if (method->delta > 0) fill(config.delta, method->delta);
+  check(config);
   return config;
 }
 
@@ -68,6 +82,14 @@ EntropyControl entropy_control(const TrainConfig& c) {
 
 CovarianceChoice covariance_choice(const TrainConfig& c) {
   return {c.cov_share, c.clip_cov_low, c.clip_cov_high};
+}
+
+std::optional<SamplerCorrection> sampler_correction(const TrainConfig& c) {
+  if (c.sampler_correction == "none") return std::nullopt;
+  return SamplerCorrection{
+      sampler_correction_mode(c.sampler_correction),
+      c.sampler_clip_min,
+      c.sampler_clip_max};
 }
 
 Baseline baseline(const TrainConfig& resolved) {

@@ -109,6 +109,10 @@ void add_policy(Json& row, const StepRecord& record) {
   }
   row["sampling/sampling_logp_difference/mean"] = number(p.mean_logp_difference());
   row["sampling/sampling_logp_difference/max"] = number(p.logp_difference_max);
+  if (p.num_importance == 0) return;
+  row["sampling/importance_sampling_ratio/min"] = p.importance_min;
+  row["sampling/importance_sampling_ratio/mean"] = p.importance / p.num_importance;
+  row["sampling/importance_sampling_ratio/max"] = p.importance_max;
 }
 
 double completion_tokens(const StepRecord& record) {

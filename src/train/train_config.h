@@ -33,6 +33,9 @@ struct TrainConfig {
   double kl_target = 0;
   double kl_horizon = 10000;
   std::optional<double> off_policy_mask_threshold;
+  std::string sampler_correction = "none";
+  std::optional<double> sampler_clip_min;
+  std::optional<double> sampler_clip_max = 3.0;
   double top_entropy_quantile = 1.0;
   double entropy_coef = 0;
   bool use_adaptive_entropy = false;
@@ -63,6 +66,7 @@ struct TrainConfig {
     visit_kl(self, f);
     visit_entropy(self, f);
     visit_surrogates(self, f);
+    visit_sampler(self, f);
     visit_checks(self, f);
   }
 
@@ -115,9 +119,6 @@ struct TrainConfig {
       self.delta,
       "cap of the unclipped ratio, above 1 + epsilon_high; default: none",
       kPositive);
-    f("off_policy_mask_threshold",
-      self.off_policy_mask_threshold,
-      "leave out completions with A < 0 whose log p fell by more, in nats a token");
     f("baseline",
       self.baseline,
       "what is subtracted from a reward",
@@ -189,6 +190,32 @@ struct TrainConfig {
     f("kl_cov_coef", self.kl_cov_coef, "kl_cov: weight of the penalty", kNotNegative);
   }
 
+  // The distance of sampler and trainer.
+  template <class Self, class F>
+  static void visit_sampler(Self& self, F&& f) {
+    f("off_policy_mask_threshold",
+      self.off_policy_mask_threshold,
+      "leave out completions with A < 0 whose log p fell by more since they were "
+      "sampled, in nats a token");
+    f("sampler_correction",
+      self.sampler_correction,
+      "weight by trainer's / sampler's probability, of a token or a whole sequence; "
+      "out of bounds: the bound (truncate) or 0 (mask)",
+      Choices{"none|token_truncate|token_mask|sequence_truncate|sequence_mask"});
+    f("sampler_clip_min",
+      self.sampler_clip_min,
+      "its lower bound; default: none",
+      kNotNegative);
+    f("sampler_clip_max",
+      self.sampler_clip_max,
+      "its upper bound; null: none",
+      kPositive);
+    f("max_logp_difference",
+      self.max_logp_difference,
+      "stop if trainer and sampler differ by more, in nats (mean over tokens)",
+      kPositive);
+  }
+
   template <class Self, class F>
   static void visit_checks(Self& self, F&& f) {
     f("mask_truncated_completions",
@@ -198,10 +225,6 @@ struct TrainConfig {
       self.max_tokens_per_microbatch,
       "memory bound of one forward and backward pass",
       kAtLeastOne);
-    f("max_logp_difference",
-      self.max_logp_difference,
-      "stop if trainer and sampler differ by more, in nats (mean over tokens)",
-      kPositive);
     f("save_steps", self.save_steps, "steps between checkpoints", kAtLeastOne);
     f("save_total_limit", self.save_total_limit, "checkpoints kept", kAtLeastOne);
     f("eval_steps",
