@@ -6,6 +6,7 @@
 #include "app/reward_table.h"
 #include "app/samples.h"
 #include "base/random.h"
+#include "data/curriculum.h"
 #include "data/task_order.h"
 #include "data/tasks.h"
 #include "models/adapters.h"
@@ -32,6 +33,12 @@ constexpr uint64_t kEvalKeys = 1ull << 62;
 
 Config resolved(Config config) {
   config.train = resolve_method(config.train);
+  const auto& baseline = config.train.baseline;
+  if (config.rollout.dynamic_sampling > 0 && learns_without_spread(config.train)) {
+    throw std::invalid_argument(
+        "[config] rollout.dynamic_sampling: train.baseline " + *baseline +
+        " learns from equal rewards too; set it to 0");
+  }
   return config;
 }
 
@@ -83,15 +90,25 @@ RolloutGroup group_of(const AskedTask& asked, uint64_t key) {
   return {{asked.tokens, key}, asked.task, {}};
 }
 
-std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
+std::vector<size_t> tasks_to_draw(
+    const Session& session, uint64_t first, size_t count, const TaskRecords& records) {
   const auto& config = session.config;
-  auto per_step = static_cast<size_t>(config.train.prompts_per_step);
-  TaskOrder order{
-      config.seed, config.data.shuffle, session.train_tasks.size(), per_step};
+  const auto& tasks = session.train_tasks;
+  auto curriculum = curriculum_of(config.data.curriculum);
+  if (curriculum == Curriculum::none) {
+    TaskOrder order{config.seed, config.data.shuffle, tasks.size()};
+    return tasks_in_order(order, first, count);
+  }
+  std::vector<std::string> ids;
+  for (const auto& asked : tasks) ids.push_back(asked.task.id);
+  return choose_tasks(curriculum, ids, records, config.seed, first, count);
+}
+
+std::vector<RolloutGroup> draw(
+    const Session& session, uint64_t first, size_t count, const TaskRecords& records) {
   std::vector<RolloutGroup> groups;
-  for (size_t index : tasks_of_step(order, round)) {
-    groups.push_back(
-        group_of(session.train_tasks[index], round * per_step + groups.size()));
+  for (size_t index : tasks_to_draw(session, first, count, records)) {
+    groups.push_back(group_of(session.train_tasks[index], first + groups.size()));
   }
   return groups;
 }
@@ -115,7 +132,9 @@ Stages stages_of(const Session& session, GenerateFn generate) {
     stages.reward_names.push_back(function.name);
     stages.reward_weights.push_back(function.weight);
   }
-  stages.draw = [&session](uint64_t round) { return draw(session, round); };
+  stages.draw = [&session](uint64_t first, size_t count, const TaskRecords& records) {
+    return draw(session, first, count, records);
+  };
   stages.generate = std::move(generate);
   stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
     score_groups(session.rewards, groups, on_scored);
@@ -154,9 +173,11 @@ TrainerConfig trainer_config(const Config& resolved) {
   config.train = resolved.train;
   config.logging = resolved.logging;
   config.num_generations = resolved.rollout.num_generations;
+  config.dynamic_sampling = resolved.rollout.dynamic_sampling;
   config.aggregation = aggregation_of(resolved.reward.aggregation);
   config.batch.max_tokens = resolved.train.max_tokens_per_microbatch;
   config.batch.max_completion_length = resolved.rollout.max_completion_length;
+  config.batch.top_k_samples = resolved.train.top_k_samples;
   config.batch.mask_truncated_completions = resolved.train.mask_truncated_completions;
   return config;
 }

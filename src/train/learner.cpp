@@ -116,6 +116,10 @@ void Learner::fill_reference(Microbatch& batch) const {
   batch.ref_logprobs = reference_logprobs(batch);
 }
 
+void Learner::fill_old_logprobs(Microbatch& batch) const {
+  batch.old_logprobs = logprobs(batch).logprobs;
+}
+
 CompletionLogprobs Learner::logprobs(const Microbatch& batch) const {
   auto result = completion_logprobs(model_, batch, config_.temperature);
   mx::eval(result.logprobs, result.entropy);

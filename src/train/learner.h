@@ -71,6 +71,10 @@ class Learner {
   void set_entropy_coef(double coef) { config_.loss.entropy_coef = coef; }
   const PolicyLossConfig& loss() const { return config_.loss; }
 
+  /// The policy as it is becomes the one that sampled the batch: for batches whose
+  /// first step is not the first since.
+  void fill_old_logprobs(Microbatch& batch) const;
+
   /// Of the policy as it is, and of the reference (adapter off). No gradient.
   CompletionLogprobs logprobs(const Microbatch& batch) const;
   mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]

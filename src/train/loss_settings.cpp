@@ -92,6 +92,11 @@ std::optional<SamplerCorrection> sampler_correction(const TrainConfig& c) {
       c.sampler_clip_max};
 }
 
+bool learns_without_spread(const TrainConfig& resolved) {
+  auto over = baseline(resolved);
+  return over == Baseline::running || over == Baseline::none;
+}
+
 Baseline baseline(const TrainConfig& resolved) {
   return baseline_of(resolved.baseline.value());
 }

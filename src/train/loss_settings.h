@@ -24,6 +24,8 @@ PolicyLossConfig policy_loss_config(const TrainConfig& resolved);
 EntropyControl entropy_control(const TrainConfig& resolved);
 CovarianceChoice covariance_choice(const TrainConfig& resolved);
 std::optional<SamplerCorrection> sampler_correction(const TrainConfig& resolved);
+/// Whether a group with equal rewards has advantages.
+bool learns_without_spread(const TrainConfig& resolved);
 Baseline baseline(const TrainConfig& resolved);
 ScaleRewards scale_rewards(const TrainConfig& resolved);
 

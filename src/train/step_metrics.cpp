@@ -115,12 +115,22 @@ void add_policy(Json& row, const StepRecord& record) {
   row["sampling/importance_sampling_ratio/max"] = p.importance_max;
 }
 
+// Of replaced groups, too.
 double completion_tokens(const StepRecord& record) {
   double tokens = 0;
-  for_each_rollout(record, [&](const Rollout& r) {
-    tokens += static_cast<double>(r.completion.tokens.size());
-  });
+  for (const auto* groups : {&record.groups, &record.replaced}) {
+    for (const auto& group : *groups) {
+      for (const auto& r : group.rollouts) {
+        tokens += static_cast<double>(r.completion.tokens.size());
+      }
+    }
+  }
   return tokens;
+}
+
+double wasted_share(const StepRecord& record) {
+  double sampled = completion_tokens(record);
+  return sampled > 0 ? 1 - record.policy.num_tokens / sampled : 0;
 }
 
 double per_second(double amount, double seconds) {
@@ -146,6 +156,22 @@ void add_completion(Json& row, const Rollout& r) {
   if (!there) row["missing"] = r.missing;
 }
 
+Json rollout_row(const StepRecord& record, const RolloutGroup& group, size_t i) {
+  const auto& r = group.rollouts[i];
+  Json row = {{"step", record.step}, {"task", group.task.id}, {"row", i}};
+  row["prompt"] = group.task.prompt;
+  add_completion(row, r);
+  for (size_t k = 0; k < r.scores.size() && k < record.reward_names.size(); ++k) {
+    const auto& score = r.scores[k];
+    row["scores"][record.reward_names[k]] =
+        score.value ? Json(*score.value) : Json(nullptr);
+    if (!score.reason.empty()) row["reasons"][record.reward_names[k]] = score.reason;
+  }
+  row["reward"] = r.reward ? Json(*r.reward) : Json(nullptr);
+  row["advantage"] = r.advantage;
+  return row;
+}
+
 }  // namespace
 
 Json metrics_row(const StepRecord& record) {
@@ -159,6 +185,8 @@ Json metrics_row(const StepRecord& record) {
   add_agreements(row, record.groups, record.reward_names);
   add_policy(row, record);
   add_completions(row, record);
+  row["rollout/replaced_groups"] = record.replaced.size();
+  row["rollout/wasted_tokens"] = wasted_share(record);
   row["num_tokens"] = record.num_tokens;
   row["skipped"] = record.skipped;
   row["step_time"] = record.seconds.total();
@@ -177,21 +205,14 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
   for (size_t g = 0; g < record.groups.size(); ++g) {
     const auto& group = record.groups[g];
     for (size_t i = 0; i < group.rollouts.size(); ++i) {
-      const auto& r = group.rollouts[i];
-      Json row = {{"step", record.step}, {"task", group.task.id}, {"row", i}};
-      row["prompt"] = group.task.prompt;
-      add_completion(row, r);
-      for (size_t k = 0; k < r.scores.size() && k < record.reward_names.size(); ++k) {
-        const auto& score = r.scores[k];
-        row["scores"][record.reward_names[k]] =
-            score.value ? Json(*score.value) : Json(nullptr);
-        if (!score.reason.empty())
-          row["reasons"][record.reward_names[k]] = score.reason;
-      }
-      row["reward"] = r.reward ? Json(*r.reward) : Json(nullptr);
-      row["advantage"] = r.advantage;
-      row["logp_difference"] = number(record.logp_differences[g][i]);
-      rows.push_back(std::move(row));
+      rows.push_back(rollout_row(record, group, i));
+      rows.back()["logp_difference"] = number(record.logp_differences[g][i]);
+    }
+  }
+  for (const auto& group : record.replaced) {
+    for (size_t i = 0; i < group.rollouts.size(); ++i) {
+      rows.push_back(rollout_row(record, group, i));
+      rows.back()["replaced"] = true;
     }
   }
   return rows;

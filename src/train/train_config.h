@@ -51,6 +51,8 @@ struct TrainConfig {
   std::optional<std::string> baseline;
   std::optional<std::string> scale_rewards;
   int num_iterations = 1;
+  int steps_per_generation = 1;
+  int top_k_samples = 0;
   bool mask_truncated_completions = false;
   int max_tokens_per_microbatch = 4096;
   double max_logp_difference = 0.05;
@@ -81,6 +83,14 @@ struct TrainConfig {
     f("prompts_per_step",
       self.prompts_per_step,
       "prompts drawn for a step",
+      kAtLeastOne);
+    f("num_iterations",
+      self.num_iterations,
+      "optimizer steps on one set of samples",
+      kAtLeastOne);
+    f("steps_per_generation",
+      self.steps_per_generation,
+      "steps whose prompts are sampled at once, before the first of them",
       kAtLeastOne);
     f("learning_rate", self.learning_rate, "peak learning rate", kNotNegative);
     f("lr_scheduler_type",
@@ -128,10 +138,10 @@ struct TrainConfig {
       "divide advantages by the standard deviation of; whiten: of the step's tokens, "
       "and centre them",
       Choices{"group|batch|none|whiten"});
-    f("num_iterations",
-      self.num_iterations,
-      "optimizer steps on one set of samples",
-      kAtLeastOne);
+    f("top_k_samples",
+      self.top_k_samples,
+      "learn from the k best completions of a group only (docs/training.md); 0: all",
+      kNotNegative);
   }
 
   template <class Self, class F>
