@@ -40,7 +40,8 @@ inline constexpr std::array kMethods = {
     Method{
         "dapo", "dapo", "token", 0, 0.2, 0.28, 0, "group", "group", "k3", false,
         "arXiv:2503.14476",
-        "groups without spread are left out, not drawn again; no overlong penalty"},
+        "groups without spread are drawn again with rollout.dynamic_sampling only; no "
+        "overlong penalty"},
     Method{
         "gspo", "grpo", "sequence", 0, 3e-4, 4e-4, 0, "group", "group", "k3", false,
         "arXiv:2507.18071", ""},

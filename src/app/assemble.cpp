@@ -190,6 +190,7 @@ LearnerConfig learner_config(const Config& resolved) {
   config.reuse_samples = resolved.train.num_iterations > 1;
   config.optimizer.weight_decay = resolved.train.weight_decay;
   config.max_grad_norm = resolved.train.max_grad_norm;
+  config.max_grad_value = resolved.train.max_grad_value;
   return config;
 }
 

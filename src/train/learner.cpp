@@ -168,7 +168,13 @@ float Learner::optim_step(double learning_rate) {
     grads_.clear();
     throw NotFinite("the gradient is not finite");
   }
-  double scale = clip_scale(norm, config_.max_grad_norm);
+  float clipped_norm = norm;
+  if (config_.max_grad_value > 0) {
+    auto most = mx::array(static_cast<float>(config_.max_grad_value));
+    for (auto& grad : grads_) grad = mx::clip(grad, -most, most);
+    clipped_norm = global_norm(grads_);
+  }
+  double scale = clip_scale(clipped_norm, config_.max_grad_norm);
   optimizer_.update(params_, std::move(grads_), learning_rate, scale);
   grads_.clear();
   assign_parameters(model_, params_, is_lora);

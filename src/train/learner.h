@@ -26,7 +26,8 @@ struct LearnerConfig {
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
   AdamWConfig optimizer = {};
-  double max_grad_norm = 1.0;  // 0: never clip
+  double max_grad_norm = 1.0;   // 0: never clip
+  double max_grad_value = 0.0;  // 0: never clip; before the norm
 };
 
 struct MicrobatchResult {
@@ -62,8 +63,9 @@ class Learner {
   /// Throws NotFinite.
   MicrobatchResult forward_backward(Microbatch& batch, const StepTotals& totals);
 
-  /// Clips, applies AdamW, clears the gradient and writes the arrays back into the
-  /// model. Returns the gradient's norm before clipping. Throws NotFinite.
+  /// Clips, numbers first and then the norm, applies AdamW, clears the gradient and
+  /// writes the arrays back into the model. Returns the gradient's norm before
+  /// clipping. Throws NotFinite.
   float optim_step(double learning_rate);
 
   /// Weights of the loss that move from step to step.

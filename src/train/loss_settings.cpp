@@ -92,6 +92,11 @@ std::optional<SamplerCorrection> sampler_correction(const TrainConfig& c) {
       c.sampler_clip_max};
 }
 
+ScheduleConfig schedule_config(const TrainConfig& c) {
+  return {
+      schedule_of(c.lr_scheduler_type), c.warmup_steps, c.decay_steps, c.min_lr_ratio};
+}
+
 bool learns_without_spread(const TrainConfig& resolved) {
   auto over = baseline(resolved);
   return over == Baseline::running || over == Baseline::none;

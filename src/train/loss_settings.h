@@ -8,6 +8,7 @@
 #include "algo/policy_loss.h"
 #include "algo/sampler_correction.h"
 #include "algo/token_choice.h"
+#include "train/schedule.h"
 #include "train/train_config.h"
 
 namespace pupil {
@@ -24,6 +25,7 @@ PolicyLossConfig policy_loss_config(const TrainConfig& resolved);
 EntropyControl entropy_control(const TrainConfig& resolved);
 CovarianceChoice covariance_choice(const TrainConfig& resolved);
 std::optional<SamplerCorrection> sampler_correction(const TrainConfig& resolved);
+ScheduleConfig schedule_config(const TrainConfig& config);
 /// Whether a group with equal rewards has advantages.
 bool learns_without_spread(const TrainConfig& resolved);
 Baseline baseline(const TrainConfig& resolved);

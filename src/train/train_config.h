@@ -18,9 +18,12 @@ struct TrainConfig {
   double learning_rate = 1e-5;
   std::string lr_scheduler_type = "constant";
   int warmup_steps = 0;
+  int decay_steps = 0;
+  double min_lr_ratio = 0.1;
   std::string optim = "adamw";
   double weight_decay = 0;
   double max_grad_norm = 1.0;
+  double max_grad_value = 0;
   std::optional<std::string> loss_type;
   std::optional<std::string> importance_sampling_level;
   std::optional<double> beta;
@@ -96,13 +99,25 @@ struct TrainConfig {
     f("lr_scheduler_type",
       self.lr_scheduler_type,
       "schedule after warm-up",
-      Choices{"constant|linear|cosine"});
+      Choices{"constant|linear|cosine|cosine_with_min_lr|warmup_stable_decay"});
     f("warmup_steps", self.warmup_steps, "steps of linear warm-up", kNotNegative);
+    f("decay_steps",
+      self.decay_steps,
+      "warmup_stable_decay: last steps, over which the rate falls",
+      kNotNegative);
+    f("min_lr_ratio",
+      self.min_lr_ratio,
+      "cosine_with_min_lr, warmup_stable_decay: least rate, of the peak's",
+      kUnit);
     f("optim", self.optim, "optimizer", Choices{"adamw"});
     f("weight_decay", self.weight_decay, "decoupled weight decay", kNotNegative);
     f("max_grad_norm",
       self.max_grad_norm,
       "clip the global gradient norm to it; 0: never",
+      kNotNegative);
+    f("max_grad_value",
+      self.max_grad_value,
+      "before that, clip every number of the gradient to it; 0: never",
       kNotNegative);
   }
 

@@ -232,11 +232,9 @@ void Trainer::adapt(StepRecord& record) {
 void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool first) {
   const auto& train = config_.train;
   Stopwatch watch;
-  record.learning_rate = train.learning_rate * schedule_factor(
-                                                   schedule_of(train.lr_scheduler_type),
-                                                   step_,
-                                                   train.warmup_steps,
-                                                   train.max_steps);
+  record.learning_rate =
+      train.learning_rate *
+      schedule_factor(schedule_config(train), step_, train.max_steps);
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
   record.policy = {};

@@ -294,6 +294,25 @@ TEST(Learner, TheReferenceIsTheModelWithoutItsAdapter) {
   EXPECT_GT(learner.forward_backward(batch, totals_of(groups, {})).metrics.kl, 1e-3);
 }
 
+TEST(Learner, ANumberOfTheGradientIsClippedBeforeItsNorm) {
+  auto groups = some_groups();
+  auto step = [&](double most) {
+    auto model = model_with_adapter();
+    Learner learner(model, {.max_grad_norm = 0, .max_grad_value = most});
+    for (auto& batch : pack(groups, {})) {
+      learner.forward_backward(batch, totals_of(groups, {}));
+    }
+    float before = learner.gradient_norm();
+    EXPECT_EQ(learner.optim_step(1e-3), before);  // reported as it was
+    double sum = 0;
+    for (const auto& m : learner.optimizer().first_moments())
+      sum += mx::sum(mx::square(m)).item<float>();
+    return std::sqrt(sum);
+  };
+  EXPECT_LT(step(1e-3), 0.9 * step(0));
+  EXPECT_EQ(step(1e9), step(0));
+}
+
 TEST(Learner, ABrokenNumberStopsBeforeTheWeightsChange) {
   auto groups = some_groups();
   groups[0].rollouts[0].advantage = NAN;
