@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "app/lessons.h"
 #include "app/local_judge.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
@@ -86,6 +87,11 @@ std::vector<AskedTask> read_tasks(
   return tasks;
 }
 
+std::vector<AskedTask> training_tasks(const Model& model, const Config& config) {
+  if (learns_from_file(config.train)) return {};
+  return read_tasks(config.data.train, model, config);
+}
+
 RolloutGroup group_of(const AskedTask& asked, uint64_t key) {
   return {{asked.tokens, key}, asked.task, {}};
 }
@@ -151,11 +157,12 @@ Session::Session(const Config& given)
     : config(resolved(given)),
       teacher(remote_teacher(config)),
       model(loaded_model(config)),
-      train_tasks(read_tasks(config.data.train, model, config)) {
+      train_tasks(training_tasks(model, config)) {
   if (judges_locally(config))
     teacher = make_teacher(config, local_judge(config.teacher, model));
   rewards = make_rewards(config, teacher);
-  stages = stages_of(*this, training_samples(*this));
+  stages = learns_from_file(config.train) ? lesson_stages(config, model)
+                                          : stages_of(*this, training_samples(*this));
   eval_stages = stages_of(*this, student_samples(*this));
   if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
 }
@@ -174,9 +181,13 @@ TrainerConfig trainer_config(const Config& resolved) {
   config.logging = resolved.logging;
   config.num_generations = resolved.rollout.num_generations;
   config.dynamic_sampling = resolved.rollout.dynamic_sampling;
-  config.aggregation = aggregation_of(resolved.reward.aggregation);
+  if (!learns_from_file(resolved.train)) {
+    config.aggregation = aggregation_of(resolved.reward.aggregation);
+  }
   config.batch.max_tokens = resolved.train.max_tokens_per_microbatch;
   config.batch.max_completion_length = resolved.rollout.max_completion_length;
+  auto preference = preference_config(resolved.train);
+  config.batch.pairs = preference && preference->has_pairs();
   config.batch.top_k_samples = resolved.train.top_k_samples;
   config.batch.mask_truncated_completions = resolved.train.mask_truncated_completions;
   return config;
@@ -186,7 +197,9 @@ LearnerConfig learner_config(const Config& resolved) {
   LearnerConfig config;
   config.loss = policy_loss_config(resolved.train);
   config.correction = sampler_correction(resolved.train);
-  config.temperature = resolved.rollout.temperature;
+  config.preference = preference_config(resolved.train);
+  bool sampled = !learns_from_file(resolved.train);
+  config.temperature = sampled ? resolved.rollout.temperature : 1.0f;
   config.reuse_samples = resolved.train.num_iterations > 1;
   config.optimizer.weight_decay = resolved.train.weight_decay;
   config.max_grad_norm = resolved.train.max_grad_norm;

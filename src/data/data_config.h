@@ -13,6 +13,9 @@ struct DataConfig {
   bool shuffle = true;
   std::string curriculum = "none";
   std::optional<int> limit;
+  bool mask_prompt = false;
+  bool packing = false;
+  int max_seq_length = 2048;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -25,6 +28,17 @@ struct DataConfig {
       "half the time",
       Choices{"none|easy_first|uncertain"});
     f("limit", self.limit, "use only the first N tasks", kAtLeastOne);
+    f("mask_prompt",
+      self.mask_prompt,
+      "sft: learn the last message only, not what comes before it");
+    f("packing",
+      self.packing,
+      "sft: lines of a step with the same masked beginning run in one pass, unseen by "
+      "each other");
+    f("max_seq_length",
+      self.max_seq_length,
+      "lines of a file to learn from are cut there, in tokens",
+      Range{2});
   }
 };
 

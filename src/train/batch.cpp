@@ -20,12 +20,23 @@ bool is_masked(const Rollout& rollout, const BatchConfig& config) {
          rollout.completion.finish == FinishReason::length;
 }
 
-// The scored rollouts, or the best of them; of equals the earlier.
+// The best and the worst, where they differ.
+Rows pair_of(const RolloutGroup& group, const Rows& scored) {
+  auto less = [&](size_t a, size_t b) {
+    return *group.rollouts[a].reward < *group.rollouts[b].reward;
+  };
+  auto [worst, best] = std::minmax_element(scored.begin(), scored.end(), less);
+  if (scored.empty() || !less(*worst, *best)) return {};
+  return {std::min(*worst, *best), std::max(*worst, *best)};
+}
+
+// The scored rollouts, the best of them, or a pair; of equals the earlier.
 Rows rows_that_count(const RolloutGroup& group, const BatchConfig& config) {
   Rows rows;
   for (size_t i = 0; i < group.rollouts.size(); ++i) {
     if (group.rollouts[i].reward) rows.push_back(i);
   }
+  if (config.pairs) return pair_of(group, rows);
   auto most = static_cast<size_t>(config.top_k_samples);
   if (most == 0 || rows.size() <= most) return rows;
   std::stable_sort(rows.begin(), rows.end(), [&](size_t a, size_t b) {
@@ -48,6 +59,7 @@ Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
     const auto& rollout = group.rollouts[i];
     return rollout.completion.tokens.empty() || is_masked(rollout, config);
   });
+  if (config.pairs && rows.size() < 2) return {};
   return rows;
 }
 
@@ -58,7 +70,7 @@ std::vector<Rows> split(
   size_t prompt = group.prompt.tokens.size(), tokens = 0, limit = config.max_tokens;
   for (size_t row : rows) {
     tokens += length_of(group, row);
-    if (parts.empty() || tokens > limit) {
+    if (parts.empty() || (tokens > limit && !config.pairs)) {
       parts.emplace_back();
       tokens = prompt + length_of(group, row);
     }

@@ -36,6 +36,7 @@ struct BatchConfig {
   int max_completion_length = 256;
   bool mask_truncated_completions = false;
   int top_k_samples = 0;    // of a group, those with the highest rewards; 0: all
+  bool pairs = false;       // of a group the best and the worst, in one microbatch
   bool all_groups = false;  // those that teach nothing, too
 };
 

@@ -6,6 +6,7 @@
 #include "algo/advantage.h"
 #include "algo/entropy.h"
 #include "algo/policy_loss.h"
+#include "algo/preference_loss.h"
 #include "algo/sampler_correction.h"
 #include "algo/token_choice.h"
 #include "train/schedule.h"
@@ -25,6 +26,8 @@ PolicyLossConfig policy_loss_config(const TrainConfig& resolved);
 EntropyControl entropy_control(const TrainConfig& resolved);
 CovarianceChoice covariance_choice(const TrainConfig& resolved);
 std::optional<SamplerCorrection> sampler_correction(const TrainConfig& resolved);
+/// None where `method` is none of preferences.
+std::optional<PreferenceConfig> preference_config(const TrainConfig& resolved);
 ScheduleConfig schedule_config(const TrainConfig& config);
 /// Whether a group with equal rewards has advantages.
 bool learns_without_spread(const TrainConfig& resolved);

@@ -31,9 +31,10 @@ struct SamplingEvents {
 using OnScored = std::function<void(int64_t scores)>;
 
 struct Stages {
-  /// The next `count` prompts and their tasks, without rollouts, after the run's
-  /// `first`. A pure function, so that a resumed run draws what the interrupted one
-  /// would have. Every prompt's key is new, even where the task was drawn before.
+  /// The next `count` prompts and their tasks after the run's `first`, without
+  /// rollouts, or with those of a file. A pure function, so that a resumed run draws
+  /// what the interrupted one would have. Every prompt's key is new, even where the
+  /// task was drawn before.
   std::function<std::vector<RolloutGroup>(
       uint64_t first, size_t count, const TaskRecords& records)>
       draw;

@@ -99,8 +99,11 @@ void add_policy(Json& row, const StepRecord& record) {
   const auto& p = record.policy;
   bool any = p.num_tokens > 0;  // nothing trained: nothing measured
   row["entropy"] = number(any ? p.per_token(p.entropy) : NAN);
-  if (record.with_kl) {
+  if (record.with_kl || record.reward_kl) {
     row["kl"] = number(record.reward_kl.value_or(any ? p.per_token(p.kl) : NAN));
+  }
+  for (const auto& [name, value] : preference_metrics(record.preference)) {
+    row[name] = number(value);
   }
   if (record.kl_coef) row["kl_coef"] = *record.kl_coef;
   if (record.entropy_coef) row["entropy_coef"] = *record.entropy_coef;

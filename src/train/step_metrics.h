@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "algo/policy_metrics.h"
+#include "algo/preference_loss.h"
 #include "data/types.h"
 #include "train/train_config.h"
 
@@ -36,6 +37,7 @@ struct StepRecord {
   std::optional<double> entropy_coef;  // where there is an entropy bonus
   PolicyLossConfig loss_config;        // says which of the policy's metrics there are
   PolicyMetrics policy;
+  PreferenceMetrics preference;
   std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
   int64_t num_tokens = 0;  // prompts and completions since the run began
   PhaseSeconds seconds;

@@ -33,6 +33,9 @@ struct TrainConfig {
   bool use_bias_correction_kl = true;
   std::optional<std::string> kl_estimator;
   std::optional<bool> kl_in_reward;
+  bool sync_ref_model = false;
+  double ref_model_mixup_alpha = 0.6;
+  int ref_model_sync_steps = 512;
   double kl_target = 0;
   double kl_horizon = 10000;
   std::optional<double> off_policy_mask_threshold;
@@ -51,6 +54,9 @@ struct TrainConfig {
   double cov_share = 0.0002;
   double clip_cov_low = 1, clip_cov_high = 5;
   double kl_cov_coef = 1;
+  double label_smoothing = 0;
+  double simpo_gamma = 1.0;
+  double desirable_weight = 1, undesirable_weight = 1;
   std::optional<std::string> baseline;
   std::optional<std::string> scale_rewards;
   int num_iterations = 1;
@@ -71,6 +77,7 @@ struct TrainConfig {
     visit_kl(self, f);
     visit_entropy(self, f);
     visit_surrogates(self, f);
+    visit_preferences(self, f);
     visit_sampler(self, f);
     visit_checks(self, f);
   }
@@ -80,8 +87,9 @@ struct TrainConfig {
   static void visit_steps(Self& self, F&& f) {
     f("method",
       self.method,
-      "preset of the loss settings below",
-      Choices{kMethodNames});
+      "preset of the loss settings below; sft, dpo, ipo, simpo and kto learn from the "
+      "lines of data.train",
+      Choices{kTrainMethods});
     f("max_steps", self.max_steps, "optimizer steps", kNotNegative);
     f("prompts_per_step",
       self.prompts_per_step,
@@ -171,6 +179,17 @@ struct TrainConfig {
     f("kl_in_reward",
       self.kl_in_reward,
       "subtract the KL from the rewards instead of adding it to the loss");
+    f("sync_ref_model",
+      self.sync_ref_model,
+      "let the reference follow the policy (docs/training.md)");
+    f("ref_model_mixup_alpha",
+      self.ref_model_mixup_alpha,
+      "the policy's share in the new reference",
+      kUnit);
+    f("ref_model_sync_steps",
+      self.ref_model_sync_steps,
+      "steps between two moves of the reference",
+      kAtLeastOne);
     f("kl_target",
       self.kl_target,
       "move beta toward this KL, in nats a token; 0: beta stays",
@@ -213,6 +232,17 @@ struct TrainConfig {
     f("clip_cov_low", self.clip_cov_low, "clip_cov: least covariance chosen");
     f("clip_cov_high", self.clip_cov_high, "clip_cov: largest covariance chosen");
     f("kl_cov_coef", self.kl_cov_coef, "kl_cov: weight of the penalty", kNotNegative);
+  }
+
+  template <class Self, class F>
+  static void visit_preferences(Self& self, F&& f) {
+    f("label_smoothing",
+      self.label_smoothing,
+      "dpo, simpo: share of pairs that may be the wrong way round",
+      Range{0, 0.5});
+    f("simpo_gamma", self.simpo_gamma, "simpo: margin asked for", kNotNegative);
+    f("desirable_weight", self.desirable_weight, "kto: of good ones", kNotNegative);
+    f("undesirable_weight", self.undesirable_weight, "kto: of bad ones", kNotNegative);
   }
 
   // The distance of sampler and trainer.

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
+#include "train/kto_baseline.h"
 #include "train/loss_settings.h"
 #include "train/reward_kl.h"
 #include "train/schedule.h"
@@ -79,10 +80,7 @@ void Trainer::resume() {
   auto state = run_.load(learner_);
   if (!state) return;
   learner_.restore(
-      std::move(state->params),
-      std::move(state->first),
-      std::move(state->second),
-      state->optimizer_step);
+      std::move(state->params), std::move(state->arrays), state->optimizer_step);
   step_ = saved_step_ = state->step;
   seconds_ = state->trainer.at("seconds").get<double>();
   evaluated_step_ = state->trainer.value("evaluated_step", step_);
@@ -169,7 +167,7 @@ std::vector<StepRecord> Trainer::sample(RunMemory& memory) {
   memory.num_tokens += tokens_of(round.groups) + tokens_of(round.replaced);
   StepRecord shared;
   shared.reward_names = stages_.reward_names;
-  shared.with_kl = train.beta.value() != 0;
+  shared.with_kl = train.beta.value() != 0 && !preference_config(train);
   shared.loss_config = policy_loss_config(train);
   shared.num_tokens = memory.num_tokens;
   set_advantages(round, shared, memory.baselines);
@@ -238,12 +236,15 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
   record.policy = {};
+  record.preference = {};
   try {
     forward_backward(record, batches, first);
     if (!record.skipped) {
       record.grad_norm = learner_.optim_step(record.learning_rate);
       adapt(record);
     }
+    bool syncs = train.sync_ref_model && (step_ + 1) % train.ref_model_sync_steps == 0;
+    if (syncs) learner_.sync_reference(train.ref_model_mixup_alpha);
   } catch (const NotFinite& error) {
     fail(error.what());
   }
@@ -269,11 +270,17 @@ void Trainer::forward_backward(
     totals = plan.totals;
     planned_entropy_ = plan.entropy;
   }
+  const auto& preference = learner_.preference();
+  if (preference && !preference->has_pairs()) {
+    totals.kl_baseline = kto_baseline(learner_, record.groups, config_.batch);
+    record.reward_kl = totals.kl_baseline;
+  }
   Progress progress("training", "completions", static_cast<int64_t>(rows));
   for (auto& batch : batches) {
     auto result = learner_.forward_backward(batch, totals);
     record.loss += result.loss;
     record.policy += result.metrics;
+    record.preference += result.preference;
     for (size_t i = 0; first && i < batch.rows.size(); ++i) {
       record.logp_differences[batch.group][batch.rows[i]] = result.logp_differences[i];
     }

@@ -75,10 +75,13 @@ struct ToyRun {
     config.train = resolve_method(train);
     config.num_generations = 6;
     config.batch.top_k_samples = train.top_k_samples;
+    auto preference = preference_config(config.train);
+    config.batch.pairs = preference && preference->has_pairs();
     config.batch.max_completion_length = kToyLength;
     config.batch.max_tokens = 30;
     LearnerConfig learning;
     learning.loss = policy_loss_config(config.train);
+    learning.preference = preference;
     learning.reuse_samples = train.num_iterations > 1;
     learner.emplace(model, learning);
     stages.reward_names = {"even"};
