@@ -34,6 +34,7 @@ void add_commands(CLI::App& app) {
   pupil::add_init(app);
   pupil::add_doctor(app);
   pupil::add_train(app);
+  pupil::add_sft(app);
   pupil::add_generate(app);
   pupil::add_logprobs(app);
   pupil::add_score(app);

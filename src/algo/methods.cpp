@@ -20,6 +20,10 @@ constexpr std::string_view kHead =
     "scale_rewards | KL | paper | departure |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
+constexpr std::string_view kAnswers =
+    "\nMethods of given answers ([training.md](training.md)):\n\n"
+    "| method | learns from | beta | paper | departure |\n|---|---|---|---|---|\n";
+
 std::string kl_text(const Method& m) {
   if (m.beta == 0) return "off";
   std::string place = m.kl_in_reward ? " in the reward" : " in the loss";
@@ -38,6 +42,11 @@ std::string methods_markdown() {
     if (m.delta > 0) text << m.delta;
     text << " | " << m.baseline << " | " << m.scale_rewards << " | " << kl_text(m)
          << " | " << m.source << " | " << m.departure << " |\n";
+  }
+  text << kAnswers;
+  for (const auto& m : kAnswerMethods) {
+    text << "| " << m.name << " | " << m.from << " | " << m.beta << " | " << m.source
+         << " | " << m.departure << " |\n";
   }
   return text.str();
 }

@@ -40,7 +40,8 @@ inline constexpr std::array kMethods = {
     Method{
         "dapo", "dapo", "token", 0, 0.2, 0.28, 0, "group", "group", "k3", false,
         "arXiv:2503.14476",
-        "groups without spread are left out, not drawn again; no overlong penalty"},
+        "groups without spread are drawn again with rollout.dynamic_sampling only; no "
+        "overlong penalty"},
     Method{
         "gspo", "grpo", "sequence", 0, 3e-4, 4e-4, 0, "group", "group", "k3", false,
         "arXiv:2507.18071", ""},
@@ -106,7 +107,44 @@ inline constexpr std::string_view kMethodNames =
     "grpo|dr_grpo|dapo|gspo|luspo|cispo|sapo|vespo|dual_clip|gmpo|clip_cov|kl_cov|rloo|"
     "opo|reinforce_pp|reinforce_pp_baseline|reinforce|plain";
 
+/// Methods of given answers: `sft` imitates them, the others tell good from bad ones.
+/// They have no baseline and no ratio.
+struct AnswerMethod {
+  std::string_view name;
+  std::string_view from;
+  double beta;
+  std::string_view source;
+  std::string_view departure;
+};
+// clang-format off
+inline constexpr std::array kAnswerMethods = {
+    AnswerMethod{"sft", "answers", 0, "", ""},
+    AnswerMethod{"dpo", "pairs", 0.1, "arXiv:2305.18290", ""},
+    AnswerMethod{
+        "ipo", "pairs", 0.1, "arXiv:2310.12036",
+        "log ratios are averaged over the tokens, as in TRL and by its authors' word"},
+    AnswerMethod{"simpo", "pairs", 2.0, "arXiv:2405.14734", ""},
+    AnswerMethod{"kto", "labelled answers", 0.1, "arXiv:2402.01306", ""},
+    AnswerMethod{
+        "online_dpo", "the best and the worst sample of a group", 0.1,
+        "arXiv:2402.04792",
+        "by the rewards of the run instead of a judge's choice of two"},
+};
+// clang-format on
+
+/// What `train.method` may be: the names of both tables.
+inline constexpr std::string_view kTrainMethods =
+    "grpo|dr_grpo|dapo|gspo|luspo|cispo|sapo|vespo|dual_clip|gmpo|clip_cov|kl_cov|rloo|"
+    "opo|reinforce_pp|reinforce_pp_baseline|reinforce|plain|sft|dpo|ipo|simpo|kto|"
+    "online_dpo";
+
 /// Null if there is no such method.
+constexpr const AnswerMethod* find_answer_method(std::string_view name) {
+  for (const auto& method : kAnswerMethods) {
+    if (method.name == name) return &method;
+  }
+  return nullptr;
+}
 constexpr const Method* find_method(std::string_view name) {
   for (const auto& method : kMethods) {
     if (method.name == name) return &method;

@@ -67,6 +67,7 @@ struct StepTotals {
   double max_completion_length = 1;  // the configured limit, for Aggregate::constant
   // Tokens that the entropy bonus averages over; none: num_tokens.
   std::optional<double> num_entropy_tokens = {};
+  double kl_baseline = 0;  // kto: nats of a completion, see algo/preference_loss.h
   // Least entropy of a token kept by top_entropy_quantile; none: of this microbatch.
   std::optional<float> entropy_threshold = {};
 };

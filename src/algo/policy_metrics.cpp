@@ -14,7 +14,7 @@ std::vector<float> to_host(const mx::array& a) {
 }
 
 struct HostValues {
-  std::vector<float> mask, ratio, entropy, kl, logprobs, sampler, advantages, phi;
+  std::vector<float> mask, ratio, entropy, kl, old, sampler, advantages, phi;
 };
 
 struct Bounds {
@@ -43,7 +43,7 @@ void add_token(PolicyMetrics& m, const HostValues& v, size_t i) {
   m.entropy += v.entropy[i];
   if (!v.kl.empty()) m.kl += v.kl[i];
   if (std::isnan(v.sampler[i])) return;
-  double difference = std::abs(double(v.logprobs[i]) - v.sampler[i]);
+  double difference = std::abs(double(v.old[i]) - v.sampler[i]);
   m.num_sampled += 1;
   m.logp_difference += difference;
   // A comparison with NaN is false: let a NaN through instead of losing it.
@@ -100,6 +100,10 @@ PolicyMetrics& PolicyMetrics::operator+=(const PolicyMetrics& other) {
   high_max = std::max(high_max, other.high_max);
   num_sequences += other.num_sequences;
   phi += other.phi;
+  num_importance += other.num_importance;
+  importance += other.importance;
+  importance_min = std::min(importance_min, other.importance_min);
+  importance_max = std::max(importance_max, other.importance_max);
   num_sampled += other.num_sampled;
   logp_difference += other.logp_difference;
   if (!(other.logp_difference_max <= logp_difference_max)) {
@@ -122,7 +126,7 @@ PolicyMetrics measure(
       to_host(loss.ratio),
       to_host(entropy),
       optional(loss.kl),
-      to_host(in.logprobs),
+      to_host(in.old_logprobs),
       to_host(sampler_logprobs),
       to_host(in.advantages),
       optional(loss.phi)};
@@ -132,6 +136,24 @@ PolicyMetrics measure(
     add_sequence(metrics, values, row, width, config);
   }
   return metrics;
+}
+
+void add_importance(
+    PolicyMetrics& metrics,
+    const mx::array& importance,
+    const mx::array& mask,
+    bool by_sequence) {
+  auto weights = to_host(importance), inside = to_host(mask);
+  size_t width = mask.shape(1);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    bool counts = by_sequence ? i % width == 0 : inside[i] != 0;
+    if (!counts) continue;
+    double weight = weights[i];
+    metrics.num_importance += 1;
+    metrics.importance += weight;
+    metrics.importance_min = std::min(metrics.importance_min, weight);
+    metrics.importance_max = std::max(metrics.importance_max, weight);
+  }
 }
 
 std::vector<std::pair<std::string, double>> clip_metrics(

@@ -25,7 +25,12 @@ struct PolicyMetrics {
   double low_min = std::numeric_limits<double>::infinity();
   double high_max = -std::numeric_limits<double>::infinity();
   double num_sequences = 0;
-  double phi = 0;              // vespo's weights of the sequences
+  double phi = 0;  // vespo's weights of the sequences
+  // Sampler correction: weights of tokens, or of sequences.
+  double num_importance = 0;
+  double importance = 0;
+  double importance_min = std::numeric_limits<double>::infinity();
+  double importance_max = -std::numeric_limits<double>::infinity();
   double num_sampled = 0;      // tokens whose sampler's log-probability is known
   double logp_difference = 0;  // sum of |trainer - sampler|, nats
   double logp_difference_max = 0;
@@ -38,7 +43,8 @@ struct PolicyMetrics {
   }
 };
 
-/// entropy [N, T]; sampler_logprobs [N, T], NaN where the sampler gave none.
+/// entropy [N, T]; sampler_logprobs [N, T], NaN where the sampler gave none: their
+/// distance is that to `in.old_logprobs`, the trainer's own of the sampling policy.
 /// Clipped: ratio < 1 - epsilon with A < 0, or ratio > 1 + epsilon_high with A > 0. For
 /// cispo, whose cap is epsilon_high itself, ratio > epsilon_high with A > 0; for gmpo,
 /// whose bounds are those of the log ratio, log ratio < -epsilon, > epsilon_high.
@@ -48,6 +54,14 @@ PolicyMetrics measure(
     const PolicyLossConfig& config,
     const mx::array& entropy,
     const mx::array& sampler_logprobs);
+
+/// Adds the weights of the sampler correction: of the tokens of the mask, or one of
+/// each sequence. importance, mask [N, T].
+void add_importance(
+    PolicyMetrics& metrics,
+    const mx::array& importance,
+    const mx::array& mask,
+    bool by_sequence);
 
 /// TRL's names and means of what the loss clips: `clip_ratio/*`, `cispo_clip_ratio` or
 /// `vespo/phi_seq_mean`, whichever the surrogate has; NaN where nothing was measured.

@@ -27,9 +27,7 @@ mx::array sampler_importance(
   auto known =
       mx::logical_and(mx::greater(mask, zero), mx::logical_not(mx::isnan(difference)));
   auto log_weight = mx::where(known, difference, zero);
-  bool by_sequence = mode == CorrectionMode::sequence_truncate ||
-                     mode == CorrectionMode::sequence_mask;
-  if (by_sequence) {
+  if (correction.by_sequence()) {
     log_weight = mx::broadcast_to(mx::sum(log_weight, 1, true), mask.shape());
   }
   bool truncates = mode == CorrectionMode::token_truncate ||

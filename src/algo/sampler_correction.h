@@ -25,6 +25,10 @@ struct SamplerCorrection {
   CorrectionMode mode = CorrectionMode::sequence_mask;
   std::optional<double> least = {};
   std::optional<double> most = 3.0;
+  bool by_sequence() const {
+    return mode == CorrectionMode::sequence_truncate ||
+           mode == CorrectionMode::sequence_mask;
+  }
 };
 
 /// w = exp(old_logprobs - sampler_logprobs) of each token, or of their sum over the

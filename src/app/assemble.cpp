@@ -2,11 +2,13 @@
 
 #include <stdexcept>
 
+#include "app/lessons.h"
 #include "app/local_judge.h"
 #include "app/machine.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
 #include "base/random.h"
+#include "data/curriculum.h"
 #include "data/task_order.h"
 #include "data/tasks.h"
 #include "models/adapters.h"
@@ -33,6 +35,12 @@ constexpr uint64_t kEvalKeys = 1ull << 62;
 
 Config resolved(Config config) {
   config.train = resolve_method(config.train);
+  const auto& baseline = config.train.baseline;
+  if (config.rollout.dynamic_sampling > 0 && learns_without_spread(config.train)) {
+    throw std::invalid_argument(
+        "[config] rollout.dynamic_sampling: train.baseline " + *baseline +
+        " learns from equal rewards too; set it to 0");
+  }
   return config;
 }
 
@@ -80,19 +88,34 @@ std::vector<AskedTask> read_tasks(
   return tasks;
 }
 
+std::vector<AskedTask> training_tasks(const Model& model, const Config& config) {
+  if (learns_from_file(config.train)) return {};
+  return read_tasks(config.data.train, model, config);
+}
+
 RolloutGroup group_of(const AskedTask& asked, uint64_t key) {
   return {{asked.tokens, key}, asked.task, {}};
 }
 
-std::vector<RolloutGroup> draw(const Session& session, uint64_t round) {
+std::vector<size_t> tasks_to_draw(
+    const Session& session, uint64_t first, size_t count, const TaskRecords& records) {
   const auto& config = session.config;
-  auto per_step = static_cast<size_t>(config.train.prompts_per_step);
-  TaskOrder order{
-      config.seed, config.data.shuffle, session.train_tasks.size(), per_step};
+  const auto& tasks = session.train_tasks;
+  auto curriculum = curriculum_of(config.data.curriculum);
+  if (curriculum == Curriculum::none) {
+    TaskOrder order{config.seed, config.data.shuffle, tasks.size()};
+    return tasks_in_order(order, first, count);
+  }
+  std::vector<std::string> ids;
+  for (const auto& asked : tasks) ids.push_back(asked.task.id);
+  return choose_tasks(curriculum, ids, records, config.seed, first, count);
+}
+
+std::vector<RolloutGroup> draw(
+    const Session& session, uint64_t first, size_t count, const TaskRecords& records) {
   std::vector<RolloutGroup> groups;
-  for (size_t index : tasks_of_step(order, round)) {
-    groups.push_back(
-        group_of(session.train_tasks[index], round * per_step + groups.size()));
+  for (size_t index : tasks_to_draw(session, first, count, records)) {
+    groups.push_back(group_of(session.train_tasks[index], first + groups.size()));
   }
   return groups;
 }
@@ -121,7 +144,9 @@ Stages stages_of(const Session& session, GenerateFn generate) {
     stages.reward_names.push_back(function.name);
     stages.reward_weights.push_back(function.weight);
   }
-  stages.draw = [&session](uint64_t round) { return draw(session, round); };
+  stages.draw = [&session](uint64_t first, size_t count, const TaskRecords& records) {
+    return draw(session, first, count, records);
+  };
   stages.generate = std::move(generate);
   stages.score = [&session](std::span<RolloutGroup> groups, const OnScored& on_scored) {
     score_groups(session.rewards, groups, on_scored);
@@ -138,11 +163,12 @@ Session::Session(const Config& given)
     : config(resolved(given)),
       teacher(remote_teacher(config)),
       model(loaded_model(config)),
-      train_tasks(read_tasks(config.data.train, model, config)) {
+      train_tasks(training_tasks(model, config)) {
   if (judges_locally(config))
     teacher = make_teacher(config, local_judge(config.teacher, model));
   rewards = make_rewards(config, teacher);
-  stages = stages_of(*this, training_samples(*this));
+  stages = learns_from_file(config.train) ? lesson_stages(config, model)
+                                          : stages_of(*this, training_samples(*this));
   eval_stages = stages_of(*this, student_samples(*this));
   if (config.data.eval) eval_tasks = read_tasks(*config.data.eval, model, config);
 }
@@ -160,9 +186,15 @@ TrainerConfig trainer_config(const Config& resolved) {
   config.train = resolved.train;
   config.logging = resolved.logging;
   config.num_generations = resolved.rollout.num_generations;
-  config.aggregation = aggregation_of(resolved.reward.aggregation);
+  config.dynamic_sampling = resolved.rollout.dynamic_sampling;
+  if (!learns_from_file(resolved.train)) {
+    config.aggregation = aggregation_of(resolved.reward.aggregation);
+  }
   config.batch.max_tokens = resolved.train.max_tokens_per_microbatch;
   config.batch.max_completion_length = resolved.rollout.max_completion_length;
+  auto preference = preference_config(resolved.train);
+  config.batch.pairs = preference && preference->has_pairs();
+  config.batch.top_k_samples = resolved.train.top_k_samples;
   config.batch.mask_truncated_completions = resolved.train.mask_truncated_completions;
   return config;
 }
@@ -178,10 +210,14 @@ LearnerConfig learner_config(const Config& resolved) {
   if (checkpointing != "auto") config.gradient_checkpointing = checkpointing == "on";
   config.activation_budget = activation_budget();
   config.loss = policy_loss_config(resolved.train);
-  config.temperature = resolved.rollout.temperature;
+  config.correction = sampler_correction(resolved.train);
+  config.preference = preference_config(resolved.train);
+  bool sampled = !learns_from_file(resolved.train);
+  config.temperature = sampled ? resolved.rollout.temperature : 1.0f;
   config.reuse_samples = resolved.train.num_iterations > 1;
   config.optimizer.weight_decay = resolved.train.weight_decay;
   config.max_grad_norm = resolved.train.max_grad_norm;
+  config.max_grad_value = resolved.train.max_grad_value;
   return config;
 }
 

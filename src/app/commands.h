@@ -20,6 +20,7 @@ void add_generate(CLI::App& app);
 void add_logprobs(CLI::App& app);
 void add_loss(CLI::App& app);
 void add_score(CLI::App& app);
+void add_sft(CLI::App& app);
 void add_tokenize(CLI::App& app);
 
 }  // namespace pupil

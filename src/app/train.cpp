@@ -8,6 +8,7 @@
 #include "app/assemble.h"
 #include "app/commands.h"
 #include "app/judge_report.h"
+#include "app/lessons.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -86,6 +87,7 @@ void check_chat_template(const Session& session) {
 }
 
 void check_everything(const Session& session, Learner& learner, RunDir& run) {
+  if (learns_from_file(session.config.train)) return;  // nothing is sampled
   check_chat_template(session);
   if (session.teacher) session.teacher->check();
   auto trainer = trainer_config(session.config);
@@ -190,10 +192,16 @@ void run_train(const TrainOptions& options) {
 
 }  // namespace
 
-void add_train(CLI::App& app) {
+namespace {
+
+// `preset`: an override before the user's own.
+void add_training(
+    CLI::App& app,
+    const std::string& name,
+    const std::string& help,
+    const std::vector<std::string>& preset) {
   auto options = std::make_shared<TrainOptions>();
-  auto* command = app.add_subcommand(
-      "train", "Teach the student; --section.key=value changes any key of the config");
+  auto* command = app.add_subcommand(name, help);
   command->add_option("-c,--config", options->config, "config.yaml (see `pupil init`)");
   auto* resume = command->add_option(
       "--resume",
@@ -202,11 +210,32 @@ void add_train(CLI::App& app) {
   resume->expected(0, 1);
   command->footer("Every key: docs/config.md, or the file that `pupil init` writes.");
   command->allow_extras();
-  command->callback([options, command, resume] {
+  command->callback([options, command, resume, preset] {
     options->resume = resume->count() > 0;
-    options->overrides = command->remaining();
+    options->overrides = preset;
+    auto given = command->remaining();
+    options->overrides.insert(options->overrides.end(), given.begin(), given.end());
     run_train(*options);
   });
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  add_training(
+      app,
+      "train",
+      "Teach the student; --section.key=value changes any key of the config",
+      {});
+}
+
+void add_sft(CLI::App& app) {
+  add_training(
+      app,
+      "sft",
+      "Let the student imitate the answers of data.train (docs/training.md): `train` "
+      "with method sft",
+      {"--train.method=sft"});
 }
 
 }  // namespace pupil

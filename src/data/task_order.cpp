@@ -30,17 +30,17 @@ std::vector<size_t> order_of_epoch(const TaskOrder& order, uint64_t epoch) {
 
 }  // namespace
 
-std::vector<size_t> tasks_of_step(const TaskOrder& order, uint64_t step) {
-  if (order.num_tasks == 0 || order.per_step == 0) {
-    throw std::invalid_argument(
-        "[tasks_of_step] expected at least one task and one task a step");
+std::vector<size_t> tasks_in_order(
+    const TaskOrder& order, uint64_t first, size_t count) {
+  if (order.num_tasks == 0) {
+    throw std::invalid_argument("[tasks_in_order] expected at least one task");
   }
   std::vector<size_t> drawn;
-  uint64_t position = step * order.per_step;
-  while (drawn.size() < order.per_step) {
+  uint64_t position = first;
+  while (drawn.size() < count) {
     auto tasks = order_of_epoch(order, position / order.num_tasks);
     size_t i = position % order.num_tasks;
-    for (; i < tasks.size() && drawn.size() < order.per_step; ++i, ++position) {
+    for (; i < tasks.size() && drawn.size() < count; ++i, ++position) {
       drawn.push_back(tasks[i]);
     }
   }

@@ -17,6 +17,7 @@ struct RolloutConfig {
   float min_p = 0.0f;
   std::vector<std::string> stop;
   std::string fallback = "auto";
+  int dynamic_sampling = 0;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -51,6 +52,12 @@ struct RolloutConfig {
       "when the student cannot sample, the teacher writes that round (auto: if one "
       "is configured)",
       Choices{"auto|teacher|error"});
+    f("dynamic_sampling",
+      self.dynamic_sampling,
+      "how often, at most, other prompts replace those of a round whose rewards are "
+      "all "
+      "equal",
+      kNotNegative);
   }
 };
 

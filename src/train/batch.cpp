@@ -20,21 +20,46 @@ bool is_masked(const Rollout& rollout, const BatchConfig& config) {
          rollout.completion.finish == FinishReason::length;
 }
 
-bool teaches(const RolloutGroup& group) {
-  return std::any_of(group.rollouts.begin(), group.rollouts.end(), [](const auto& r) {
-    return r.reward && r.advantage != 0;
+// The best and the worst, where they differ.
+Rows pair_of(const RolloutGroup& group, const Rows& scored) {
+  auto less = [&](size_t a, size_t b) {
+    return *group.rollouts[a].reward < *group.rollouts[b].reward;
+  };
+  auto [worst, best] = std::minmax_element(scored.begin(), scored.end(), less);
+  if (scored.empty() || !less(*worst, *best)) return {};
+  return {std::min(*worst, *best), std::max(*worst, *best)};
+}
+
+// The scored rollouts, the best of them, or a pair; of equals the earlier.
+Rows rows_that_count(const RolloutGroup& group, const BatchConfig& config) {
+  Rows rows;
+  for (size_t i = 0; i < group.rollouts.size(); ++i) {
+    if (group.rollouts[i].reward) rows.push_back(i);
+  }
+  if (config.pairs) return pair_of(group, rows);
+  auto most = static_cast<size_t>(config.top_k_samples);
+  if (most == 0 || rows.size() <= most) return rows;
+  std::stable_sort(rows.begin(), rows.end(), [&](size_t a, size_t b) {
+    return *group.rollouts[a].reward > *group.rollouts[b].reward;
   });
+  rows.resize(most);
+  std::sort(rows.begin(), rows.end());
+  return rows;
 }
 
 // The rollouts to learn from.
 Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
-  Rows rows;
-  if (!config.all_groups && !teaches(group)) return rows;
-  for (size_t i = 0; i < group.rollouts.size(); ++i) {
+  auto rows = rows_that_count(group, config);
+  bool teaches =
+      config.all_groups || std::any_of(rows.begin(), rows.end(), [&](auto i) {
+        return group.rollouts[i].advantage != 0;
+      });
+  if (!teaches) return {};
+  std::erase_if(rows, [&](size_t i) {
     const auto& rollout = group.rollouts[i];
-    bool empty = rollout.completion.tokens.empty();
-    if (rollout.reward && !empty && !is_masked(rollout, config)) rows.push_back(i);
-  }
+    return rollout.completion.tokens.empty() || is_masked(rollout, config);
+  });
+  if (config.pairs && rows.size() < 2) return {};
   return rows;
 }
 
@@ -45,7 +70,7 @@ std::vector<Rows> split(
   size_t prompt = group.prompt.tokens.size(), tokens = 0, limit = config.max_tokens;
   for (size_t row : rows) {
     tokens += length_of(group, row);
-    if (parts.empty() || tokens > limit) {
+    if (parts.empty() || (tokens > limit && !config.pairs)) {
       parts.emplace_back();
       tokens = prompt + length_of(group, row);
     }
@@ -110,8 +135,8 @@ StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& co
   StepTotals totals;
   totals.max_completion_length = config.max_completion_length;
   for (const auto& group : groups) {
-    for (const auto& rollout : group.rollouts) {
-      if (!rollout.reward) continue;
+    for (size_t row : rows_that_count(group, config)) {
+      const auto& rollout = group.rollouts[row];
       totals.num_sequences += 1;
       if (is_masked(rollout, config)) continue;
       totals.num_tokens += static_cast<double>(rollout.completion.tokens.size());

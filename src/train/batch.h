@@ -35,15 +35,18 @@ struct BatchConfig {
   int max_tokens = 4096;  // P + M stays within it, but for a single completion
   int max_completion_length = 256;
   bool mask_truncated_completions = false;
+  int top_k_samples = 0;    // of a group, those with the highest rewards; 0: all
+  bool pairs = false;       // of a group the best and the worst, in one microbatch
   bool all_groups = false;  // those that teach nothing, too
 };
 
-/// Counts every scored rollout: sequences, and tokens of the loss.
+/// Counts every scored rollout, the best `top_k_samples` of each group: sequences, and
+/// tokens of the loss.
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);
 
 /// The microbatches of a step. Only what teaches is in them: unscored rollouts, groups
-/// whose advantages are all 0 and, if configured, truncated completions are left
-/// out, so the arrays equal those of the same groups without them.
+/// whose advantages are all 0 and, if configured, truncated completions and all but the
+/// best ones are left out, so the arrays equal those of the same groups without them.
 std::vector<Microbatch> pack(
     std::span<const RolloutGroup> groups, const BatchConfig& config);
 

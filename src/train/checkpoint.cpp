@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <stdexcept>
 
 #include "base/file.h"
@@ -34,26 +35,20 @@ std::string name_of(int step) {
 
 using Tensors = std::unordered_map<std::string, mx::array>;
 
-/// Arrays of one kind, in the order of the learner's paths.
-struct NamedArrays {
-  const char* prefix;
-  const std::vector<mx::array>& arrays;
-};
-
-// All are float32: adapters and moments. Our own writer, as MLX's does not say why a
-// write failed.
+// Names are the paths after "<kind>.", or alone where that is empty. All are float32:
+// adapters and moments. Our own writer, as MLX's does not say why a write failed.
 void write_tensors(
     const fs::path& path,
     const std::vector<std::string>& names,
-    std::initializer_list<NamedArrays> kinds) {
+    const ArrayKinds& kinds) {
   std::vector<SafetensorsWriter::Tensor> specs;
   std::vector<mx::array> values;
-  for (const auto& kind : kinds) {
+  for (const auto& [kind, arrays] : kinds) {
     for (size_t i = 0; i < names.size(); ++i) {
-      values.push_back(mx::contiguous(mx::astype(kind.arrays[i], mx::float32)));
+      values.push_back(mx::contiguous(mx::astype(arrays[i], mx::float32)));
       const auto& value = values.back();
       specs.push_back(
-          {kind.prefix + names[i],
+          {kind.empty() ? names[i] : kind + "." + names[i],
            "F32",
            {value.shape().begin(), value.shape().end()},
            value.nbytes()});
@@ -117,24 +112,37 @@ void expect_shapes(const std::vector<mx::array>& arrays, const Learner& learner)
   }
 }
 
+ArrayKinds take_kinds(Tensors& tensors, const Learner& learner) {
+  std::set<std::string> names;
+  for (const auto& [name, tensor] : tensors) {
+    names.insert(name.substr(0, name.find('.')));
+  }
+  ArrayKinds kinds;
+  for (const auto& name : names) {
+    kinds[name] = take_all(tensors, name + ".", learner.paths());
+    expect_shapes(kinds[name], learner);
+  }
+  for (const auto& [name, arrays] : learner.state()) {
+    if (!names.contains(name)) throw std::runtime_error("no tensors " + name);
+  }
+  return kinds;
+}
+
 TrainState read_state(const fs::path& folder, const Learner& learner) {
   verify(folder);
   auto state = read_json_file((folder / "state.json").string());
   auto adapters = read_tensors(folder / "adapters.safetensors");
-  auto moments = read_tensors(folder / "optimizer.safetensors");
+  auto others = read_tensors(folder / "optimizer.safetensors");
   if (adapters.size() != learner.paths().size()) {
     throw std::runtime_error("it holds the adapter of another configuration");
   }
   TrainState loaded{
       state.at("step").get<int>(),
       take_all(adapters, "", learner.paths()),
-      take_all(moments, "m.", learner.paths()),
-      take_all(moments, "v.", learner.paths()),
+      take_kinds(others, learner),
       state.at("optimizer_step").get<int>(),
       state.at("trainer")};
-  for (const auto* arrays : {&loaded.params, &loaded.first, &loaded.second}) {
-    expect_shapes(*arrays, learner);
-  }
+  expect_shapes(loaded.params, learner);
   return loaded;
 }
 
@@ -174,10 +182,7 @@ void CheckpointStore::save(
     fs::create_directories(temporary);
     const auto& paths = learner.paths();
     write_tensors(temporary / "adapters.safetensors", paths, {{"", learner.params()}});
-    write_tensors(
-        temporary / "optimizer.safetensors",
-        paths,
-        {{"m.", optimizer.first_moments()}, {"v.", optimizer.second_moments()}});
+    write_tensors(temporary / "optimizer.safetensors", paths, learner.state());
     write_file_atomically(temporary / "adapter_config.json", adapter_config_);
     nlohmann::ordered_json state = {
         {"version", 1},

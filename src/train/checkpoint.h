@@ -2,7 +2,8 @@
 //
 //   adapters.safetensors    the trained arrays, in mlx-lm's layout
 //   adapter_config.json     what mlx-lm needs to know about them
-//   optimizer.safetensors   AdamW's moments: m.<path> and v.<path>
+//   optimizer.safetensors   AdamW's moments, m.<path> and v.<path>, and the reference
+//                           where it moves, reference.<path>
 //   state.json              step, optimizer step and the trainer's own state
 //   manifest.json           size and SHA-256 of each file above
 //
@@ -24,9 +25,9 @@ namespace pupil {
 
 /// What a run needs to go on as if it had not stopped.
 struct TrainState {
-  int step = 0;                          // optimizer steps done
-  std::vector<mx::array> params;         // in the order of the learner's paths
-  std::vector<mx::array> first, second;  // AdamW's moments, the same order
+  int step = 0;                   // optimizer steps done
+  std::vector<mx::array> params;  // in the order of the learner's paths
+  ArrayKinds arrays;              // Learner::state
   int optimizer_step = 0;
   nlohmann::json trainer;  // counters of the trainer; see Trainer
 };

@@ -36,6 +36,27 @@ std::vector<float> row_differences(const Microbatch& batch, const mx::array& log
   return {mean.data<float>(), mean.data<float>() + mean.size()};
 }
 
+// The adapter that changes nothing. B is 0, and so it does not matter what A is.
+std::vector<mx::array> silent_adapter(
+    const std::vector<mx::array>& params, const std::vector<std::string>& paths) {
+  auto arrays = params;
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    if (paths[i].ends_with("lora_b")) arrays[i] = mx::zeros_like(arrays[i]);
+  }
+  return arrays;
+}
+
+void expect_shapes_of(
+    const std::vector<mx::array>& expected,
+    const std::vector<mx::array>& arrays,
+    const std::vector<std::string>& paths) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (arrays.at(i).shape() == expected[i].shape()) continue;
+    throw std::invalid_argument(
+        "[checkpoint] " + paths[i] + " has another shape than the model's");
+  }
+}
+
 }  // namespace
 
 CompletionLogprobs completion_logprobs(
@@ -68,28 +89,90 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
   }
 }
 
-// {loss, logprobs, entropy, ratio, kl, phi}; only the first is differentiated.
-std::vector<mx::array> Learner::loss_and_parts(
-    const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
-  auto [logprobs, entropy] = completion_logprobs(
-      model, batch, config_.temperature, config_.loss.entropy_coef != 0);
+PolicyLossInputs Learner::loss_inputs(
+    const Microbatch& batch,
+    const mx::array& logprobs,
+    const mx::array& entropy) const {
   PolicyLossInputs in{
       logprobs,
       old_logprobs_of(batch, logprobs),
       batch.ref_logprobs,
       batch.advantages,
       batch.mask,
-      entropy};
+      entropy,
+      batch.sampler_logprobs};
   in.selected = batch.selected.value_or(mx::zeros_like(batch.mask));
-  auto loss = policy_loss(in, config_.loss, totals);
+  if (config_.correction) {
+    in.importance = sampler_importance(
+        in.old_logprobs, batch.sampler_logprobs, batch.mask, *config_.correction);
+  }
+  return in;
+}
+
+// {loss, logprobs, entropy, ratio, kl, phi}; only the first is differentiated. Of a
+// preference {loss, logprobs, entropy, rewards}.
+std::vector<mx::array> Learner::loss_and_parts(
+    const Decoder& model, const Microbatch& batch, const StepTotals& totals) const {
+  auto [logprobs, entropy] = completion_logprobs(
+      model, batch, config_.temperature, config_.loss.entropy_coef != 0);
+  if (config_.preference) {
+    PreferenceInputs in{logprobs, batch.ref_logprobs, batch.advantages, batch.mask};
+    auto loss = preference_loss(in, *config_.preference, totals);
+    return {loss.loss, logprobs, entropy, loss.rewards};
+  }
+  auto loss = policy_loss(loss_inputs(batch, logprobs, entropy), config_.loss, totals);
   auto kl = loss.kl ? *loss.kl : mx::zeros_like(batch.mask);
   auto phi = loss.phi ? *loss.phi : mx::zeros({batch.mask.shape(0), 1});
   return {loss.loss, logprobs, entropy, loss.ratio, kl, phi};
 }
 
+MicrobatchResult Learner::result_of(
+    const Microbatch& batch, const std::vector<mx::array>& parts) const {
+  MicrobatchResult result;
+  result.loss = parts[0].item<float>();
+  result.metrics = metrics_of(batch, parts);
+  result.logp_differences =
+      row_differences(batch, batch.old_logprobs.value_or(parts[1]));
+  if (config_.preference) {
+    PreferenceInputs in{parts[1], batch.ref_logprobs, batch.advantages, batch.mask};
+    result.preference =
+        measure_preference(in, {parts[0], parts[3]}, config_.preference->has_pairs());
+  }
+  return result;
+}
+
+PolicyMetrics Learner::metrics_of(
+    const Microbatch& batch, const std::vector<mx::array>& parts) const {
+  auto in = loss_inputs(batch, parts[1], parts[2]);
+  PolicyLoss loss{parts[0], batch.mask, {}, {}};  // a preference has no ratio
+  if (!config_.preference) loss = {parts[0], parts[3], parts[4], parts[5]};
+  auto metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
+  if (in.importance) {
+    add_importance(
+        metrics, *in.importance, batch.mask, config_.correction->by_sequence());
+  }
+  return metrics;
+}
+
+bool Learner::needs_reference() const {
+  if (config_.preference) return config_.preference->needs_reference();
+  return config_.loss.beta != 0;
+}
+
+Decoder Learner::reference() const {
+  if (reference_.empty()) return without_lora(model_);
+  Decoder model = model_;
+  assign_parameters(model, reference_, is_lora);
+  return model;
+}
+
 void Learner::fill_reference(Microbatch& batch) const {
-  if (config_.loss.beta == 0 || batch.ref_logprobs) return;
+  if (!needs_reference() || batch.ref_logprobs) return;
   batch.ref_logprobs = reference_logprobs(batch);
+}
+
+void Learner::fill_old_logprobs(Microbatch& batch) const {
+  batch.old_logprobs = logprobs(batch).logprobs;
 }
 
 CompletionLogprobs Learner::logprobs(const Microbatch& batch) const {
@@ -99,8 +182,7 @@ CompletionLogprobs Learner::logprobs(const Microbatch& batch) const {
 }
 
 mx::array Learner::reference_logprobs(const Microbatch& batch) const {
-  auto reference = without_lora(model_);
-  auto logprobs = completion_logprobs(reference, batch, config_.temperature).logprobs;
+  auto logprobs = completion_logprobs(reference(), batch, config_.temperature).logprobs;
   logprobs.eval();
   return logprobs;
 }
@@ -130,15 +212,9 @@ MicrobatchResult Learner::forward_backward(
   outputs.insert(outputs.end(), grads.begin(), grads.end());
   mx::eval(outputs);
 
-  MicrobatchResult result;
-  result.loss = parts[0].item<float>();
-  if (!std::isfinite(result.loss)) throw NotFinite("the loss is not finite");
+  if (!mx::isfinite(parts[0]).item<bool>()) throw NotFinite("the loss is not finite");
   grads_ = std::move(grads);
-  PolicyLossInputs in{
-      parts[1], parts[1], batch.ref_logprobs, batch.advantages, batch.mask};
-  PolicyLoss loss{parts[0], parts[3], parts[4], parts[5]};
-  result.metrics = measure(in, loss, config_.loss, parts[2], batch.sampler_logprobs);
-  result.logp_differences = row_differences(batch, parts[1]);
+  auto result = result_of(batch, parts);
   if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];
   return result;
 }
@@ -149,27 +225,46 @@ float Learner::optim_step(double learning_rate) {
     grads_.clear();
     throw NotFinite("the gradient is not finite");
   }
-  double scale = clip_scale(norm, config_.max_grad_norm);
+  float clipped_norm = norm;
+  if (config_.max_grad_value > 0) {
+    auto most = mx::array(static_cast<float>(config_.max_grad_value));
+    for (auto& grad : grads_) grad = mx::clip(grad, -most, most);
+    clipped_norm = global_norm(grads_);
+  }
+  double scale = clip_scale(clipped_norm, config_.max_grad_norm);
   optimizer_.update(params_, std::move(grads_), learning_rate, scale);
   grads_.clear();
   assign_parameters(model_, params_, is_lora);
   return norm;
 }
 
-void Learner::restore(
-    std::vector<mx::array> params,
-    std::vector<mx::array> first_moments,
-    std::vector<mx::array> second_moments,
-    int optimizer_step) {
+void Learner::sync_reference(double alpha) {
+  auto a = mx::array(static_cast<float>(alpha));
+  auto rest = mx::array(static_cast<float>(1 - alpha));
+  if (reference_.empty()) reference_ = silent_adapter(params_, paths_);
   for (size_t i = 0; i < params_.size(); ++i) {
-    for (const auto* arrays : {&params, &first_moments, &second_moments}) {
-      if (arrays->at(i).shape() == params_[i].shape()) continue;
-      throw std::invalid_argument(
-          "[checkpoint] " + paths_[i] + " has another shape than the model's");
-    }
+    reference_[i] = a * params_[i] + rest * reference_[i];
   }
-  optimizer_.restore(
-      std::move(first_moments), std::move(second_moments), optimizer_step);
+  mx::eval(reference_);
+}
+
+ArrayKinds Learner::state() const {
+  ArrayKinds kinds = {
+      {"m", optimizer_.first_moments()}, {"v", optimizer_.second_moments()}};
+  if (!reference_.empty()) kinds["reference"] = reference_;
+  return kinds;
+}
+
+void Learner::restore(
+    std::vector<mx::array> params, ArrayKinds state, int optimizer_step) {
+  expect_shapes_of(params_, params, paths_);
+  for (const auto& [kind, arrays] : state) expect_shapes_of(params_, arrays, paths_);
+  for (const auto& [kind, arrays] : this->state()) {
+    if (state.contains(kind)) continue;
+    throw std::invalid_argument("[checkpoint] the arrays " + kind + " are missing");
+  }
+  optimizer_.restore(std::move(state["m"]), std::move(state["v"]), optimizer_step);
+  reference_ = std::move(state["reference"]);
   params_ = std::move(params);
   assign_parameters(model_, params_, is_lora);
 }

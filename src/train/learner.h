@@ -3,12 +3,15 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "algo/policy_metrics.h"
+#include "algo/preference_loss.h"
+#include "algo/sampler_correction.h"
 #include "models/decoder.h"
 #include "train/batch.h"
 #include "train/optimizer.h"
@@ -23,20 +26,27 @@ struct NotFinite : std::runtime_error {
 
 struct LearnerConfig {
   PolicyLossConfig loss = {};
+  std::optional<SamplerCorrection> correction = {};
+  std::optional<PreferenceConfig> preference = {};  // instead of `loss`
   float temperature = 1.0f;  // the sampler's: logits are divided by it here too
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
   AdamWConfig optimizer = {};
-  double max_grad_norm = 1.0;  // 0: never clip
+  double max_grad_norm = 1.0;   // 0: never clip
+  double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
   // would keep more than `activation_budget` bytes.
   std::optional<bool> gradient_checkpointing = {};
   int64_t activation_budget = std::numeric_limits<int64_t>::max();
 };
 
+/// Arrays of several kinds, each with one a trained array, in the order of its paths.
+using ArrayKinds = std::map<std::string, std::vector<mx::array>>;
+
 struct MicrobatchResult {
   double loss = 0;  // its share of the step's loss
   PolicyMetrics metrics;
+  PreferenceMetrics preference;
   std::vector<float> logp_differences;  // [N] mean |trainer - sampler|, NaN: unknown
 };
 
@@ -54,7 +64,8 @@ CompletionLogprobs completion_logprobs(
     bool entropy_gradient = false);
 
 /// Owns what training changes: the adapter's arrays, their accumulated gradient and the
-/// AdamW moments. One thread. The model must outlive it.
+/// AdamW moments, and the reference where it moves. One thread. The model must outlive
+/// it.
 class Learner {
  public:
   Learner(Decoder& model, const LearnerConfig& config);
@@ -67,16 +78,31 @@ class Learner {
   /// Throws NotFinite.
   MicrobatchResult forward_backward(Microbatch& batch, const StepTotals& totals);
 
-  /// Clips, applies AdamW, clears the gradient and writes the arrays back into the
-  /// model. Returns the gradient's norm before clipping. Throws NotFinite.
+  /// Clips, numbers first and then the norm, applies AdamW, clears the gradient and
+  /// writes the arrays back into the model. Returns the gradient's norm before
+  /// clipping. Throws NotFinite.
   float optim_step(double learning_rate);
+
+  /// Moves the reference toward the policy, TRL's sync_ref_model: every adapter array
+  /// is alpha times the policy's plus 1 - alpha times the reference's. Before the first
+  /// time that is the adapter whose B is 0. With LoRA the factors are mixed, not their
+  /// product.
+  void sync_reference(double alpha);
 
   /// Weights of the loss that move from step to step.
   void set_beta(double beta) { config_.loss.beta = beta; }
   void set_entropy_coef(double coef) { config_.loss.entropy_coef = coef; }
   const PolicyLossConfig& loss() const { return config_.loss; }
+  const std::optional<PreferenceConfig>& preference() const {
+    return config_.preference;
+  }
 
-  /// Of the policy as it is, and of the reference (adapter off). No gradient.
+  /// The policy as it is becomes the one that sampled the batch: for batches whose
+  /// first step is not the first since.
+  void fill_old_logprobs(Microbatch& batch) const;
+
+  /// Of the policy as it is, and of the reference (adapter off, or as last
+  /// synchronised). No gradient.
   CompletionLogprobs logprobs(const Microbatch& batch) const;
   mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]
 
@@ -90,17 +116,27 @@ class Learner {
   const std::vector<std::string>& paths() const { return paths_; }
   const AdamW& optimizer() const { return optimizer_; }
 
-  /// Sets arrays and moments from a checkpoint, in the order of `paths`. Throws
-  /// std::invalid_argument if a shape differs.
-  void restore(
-      std::vector<mx::array> params,
-      std::vector<mx::array> first_moments,
-      std::vector<mx::array> second_moments,
-      int optimizer_step);
+  /// What a resumed run needs beside `params`: the moments "m" and "v", and "reference"
+  /// where it has moved.
+  ArrayKinds state() const;
+
+  /// Sets arrays and state from a checkpoint. Throws std::invalid_argument if a kind is
+  /// missing or a shape differs.
+  void restore(std::vector<mx::array> params, ArrayKinds state, int optimizer_step);
 
  private:
+  PolicyLossInputs loss_inputs(
+      const Microbatch& batch,
+      const mx::array& logprobs,
+      const mx::array& entropy) const;
+  PolicyMetrics metrics_of(
+      const Microbatch& batch, const std::vector<mx::array>& parts) const;
   std::vector<mx::array> loss_and_parts(
       const Decoder& model, const Microbatch& batch, const StepTotals& totals) const;
+  MicrobatchResult result_of(
+      const Microbatch& batch, const std::vector<mx::array>& parts) const;
+  bool needs_reference() const;
+  Decoder reference() const;
   void fill_reference(Microbatch& batch) const;
   bool recomputes(const Microbatch& batch) const;
 
@@ -108,6 +144,7 @@ class Learner {
   LearnerConfig config_;
   std::vector<std::string> paths_;
   std::vector<mx::array> params_, grads_;
+  std::vector<mx::array> reference_;  // empty: the adapter is off
   AdamW optimizer_;
 };
 

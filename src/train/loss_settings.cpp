@@ -6,27 +6,65 @@
 
 namespace pupil {
 
-TrainConfig resolve_method(TrainConfig config) {
-  const Method* method = find_method(config.method);
-  if (!method) {
-    throw std::invalid_argument(
-        "[config] train.method: unknown '" + config.method + "'");
+namespace {
+
+[[noreturn]] void reject(const std::string& key, const std::string& what) {
+  throw std::invalid_argument("[config] train." + key + ": " + what);
+}
+
+// Of given answers: their rewards are 1 and -1 and nothing is subtracted, which makes
+// the loss of `sft` the mean of -log p. Samples keep the group's mean.
+Method row_of(const AnswerMethod& answers) {
+  Method row = *find_method("reinforce");
+  row.beta = answers.beta;
+  row.baseline = answers.name == "online_dpo" ? "group" : "none";
+  return row;
+}
+
+Method row_of(const std::string& method) {
+  if (const auto* row = find_method(method)) return *row;
+  if (const auto* answers = find_answer_method(method)) return row_of(*answers);
+  reject("method", "unknown '" + method + "'");
+}
+
+void check_preference(const TrainConfig& c) {
+  auto preference = preference_config(c);
+  if (!preference) return;
+  if (preference->beta <= 0) reject("beta", "expected above 0 for " + c.method);
+  if (!preference->has_pairs() && c.prompts_per_step < 2) {
+    reject("prompts_per_step", "expected at least 2 for kto, which compares them");
   }
+}
+
+void check(const TrainConfig& c) {
+  check_preference(c);
+  if (c.sync_ref_model && c.beta == 0) {
+    reject("sync_ref_model", "there is no reference with train.beta 0");
+  }
+  bool crossed = c.sampler_clip_min && c.sampler_clip_max &&
+                 *c.sampler_clip_min > *c.sampler_clip_max;
+  if (crossed) reject("sampler_clip_min", "expected at most train.sampler_clip_max");
+}
+
+}  // namespace
+
+TrainConfig resolve_method(TrainConfig config) {
+  const Method method = row_of(config.method);
   if (config.epsilon && !config.epsilon_high) config.epsilon_high = config.epsilon;
   auto fill = [](auto& field, auto value) {
     if (!field) field = value;
   };
-  fill(config.loss_type, std::string(method->loss_type));
-  fill(
-      config.importance_sampling_level, std::string(method->importance_sampling_level));
-  fill(config.beta, method->beta);
-  fill(config.epsilon, method->epsilon);
-  fill(config.epsilon_high, method->epsilon_high);
-  fill(config.baseline, std::string(method->baseline));
-  fill(config.scale_rewards, std::string(method->scale_rewards));
-  fill(config.kl_estimator, std::string(method->kl_estimator));
-  fill(config.kl_in_reward, method->kl_in_reward);
-  if (method->delta > 0) fill(config.delta, method->delta);
+  fill(config.loss_type, std::string(method.loss_type));
+  fill(config.importance_sampling_level, std::string(method.importance_sampling_level));
+  fill(config.beta, method.beta);
+  fill(config.epsilon, method.epsilon);
+  fill(config.epsilon_high, method.epsilon_high);
+  fill(config.baseline, std::string(method.baseline));
+  fill(config.scale_rewards, std::string(method.scale_rewards));
+  fill(config.kl_estimator, std::string(method.kl_estimator));
+  fill(config.kl_in_reward, method.kl_in_reward);
+  if (method.delta > 0) fill(config.delta, method.delta);
+  check(config);
   return config;
 }
 
@@ -68,6 +106,36 @@ EntropyControl entropy_control(const TrainConfig& c) {
 
 CovarianceChoice covariance_choice(const TrainConfig& c) {
   return {c.cov_share, c.clip_cov_low, c.clip_cov_high};
+}
+
+std::optional<SamplerCorrection> sampler_correction(const TrainConfig& c) {
+  if (c.sampler_correction == "none") return std::nullopt;
+  return SamplerCorrection{
+      sampler_correction_mode(c.sampler_correction),
+      c.sampler_clip_min,
+      c.sampler_clip_max};
+}
+
+std::optional<PreferenceConfig> preference_config(const TrainConfig& c) {
+  auto type = preference_of(c.method);
+  if (!type) return std::nullopt;
+  return PreferenceConfig{
+      *type,
+      c.beta.value(),
+      c.label_smoothing,
+      c.simpo_gamma,
+      c.desirable_weight,
+      c.undesirable_weight};
+}
+
+ScheduleConfig schedule_config(const TrainConfig& c) {
+  return {
+      schedule_of(c.lr_scheduler_type), c.warmup_steps, c.decay_steps, c.min_lr_ratio};
+}
+
+bool learns_without_spread(const TrainConfig& resolved) {
+  auto over = baseline(resolved);
+  return over == Baseline::running || over == Baseline::none;
 }
 
 Baseline baseline(const TrainConfig& resolved) {

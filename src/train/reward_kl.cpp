@@ -12,6 +12,7 @@ RewardKl reward_kl(
     const BatchConfig& config) {
   auto every = config;
   every.all_groups = true;
+  every.top_k_samples = 0;
   RewardKl kl;
   for (const auto& group : groups) kl.sums.emplace_back(group.rollouts.size(), 0.0);
   double sum = 0, tokens = 0;

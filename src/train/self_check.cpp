@@ -23,12 +23,12 @@ std::string trouble_of(const RolloutGroup& group) {
 // Two completions of a prompt; a teacher that writes them may leave some out.
 RolloutGroup two_completions(const Stages& stages) {
   std::string trouble = "there is no task";
-  for (auto& group : stages.draw(0)) {
+  for (auto& group : stages.draw(0, 4, {})) {
     stages.generate({&group, 1}, 2, {});
     trouble = trouble_of(group);
     if (trouble.empty()) return std::move(group);
   }
-  fail("no task of the first step has two answers: " + trouble);
+  fail("none of the first four tasks has two answers: " + trouble);
 }
 
 // The same, one good and one bad.

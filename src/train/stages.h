@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/curriculum.h"
 #include "data/types.h"
 
 namespace pupil {
@@ -30,10 +31,13 @@ struct SamplingEvents {
 using OnScored = std::function<void(int64_t scores)>;
 
 struct Stages {
-  /// Prompts and tasks of a round of sampling, without rollouts. A pure function, so
-  /// that a resumed run draws what the interrupted one would have. Every prompt's key
-  /// is new, even where the task was drawn before.
-  std::function<std::vector<RolloutGroup>(uint64_t round)> draw;
+  /// The next `count` prompts and their tasks after the run's `first`, without
+  /// rollouts, or with those of a file. A pure function, so that a resumed run draws
+  /// what the interrupted one would have. Every prompt's key is new, even where the
+  /// task was drawn before.
+  std::function<std::vector<RolloutGroup>(
+      uint64_t first, size_t count, const TaskRecords& records)>
+      draw;
 
   /// Gives each group `n` rollouts with their completions.
   std::function<void(

@@ -99,8 +99,11 @@ void add_policy(Json& row, const StepRecord& record) {
   const auto& p = record.policy;
   bool any = p.num_tokens > 0;  // nothing trained: nothing measured
   row["entropy"] = number(any ? p.per_token(p.entropy) : NAN);
-  if (record.with_kl) {
+  if (record.with_kl || record.reward_kl) {
     row["kl"] = number(record.reward_kl.value_or(any ? p.per_token(p.kl) : NAN));
+  }
+  for (const auto& [name, value] : preference_metrics(record.preference)) {
+    row[name] = number(value);
   }
   if (record.kl_coef) row["kl_coef"] = *record.kl_coef;
   if (record.entropy_coef) row["entropy_coef"] = *record.entropy_coef;
@@ -109,14 +112,28 @@ void add_policy(Json& row, const StepRecord& record) {
   }
   row["sampling/sampling_logp_difference/mean"] = number(p.mean_logp_difference());
   row["sampling/sampling_logp_difference/max"] = number(p.logp_difference_max);
+  if (p.num_importance == 0) return;
+  row["sampling/importance_sampling_ratio/min"] = p.importance_min;
+  row["sampling/importance_sampling_ratio/mean"] = p.importance / p.num_importance;
+  row["sampling/importance_sampling_ratio/max"] = p.importance_max;
 }
 
+// Of replaced groups, too.
 double completion_tokens(const StepRecord& record) {
   double tokens = 0;
-  for_each_rollout(record, [&](const Rollout& r) {
-    tokens += static_cast<double>(r.completion.tokens.size());
-  });
+  for (const auto* groups : {&record.groups, &record.replaced}) {
+    for (const auto& group : *groups) {
+      for (const auto& r : group.rollouts) {
+        tokens += static_cast<double>(r.completion.tokens.size());
+      }
+    }
+  }
   return tokens;
+}
+
+double wasted_share(const StepRecord& record) {
+  double sampled = completion_tokens(record);
+  return sampled > 0 ? 1 - record.policy.num_tokens / sampled : 0;
 }
 
 double per_second(double amount, double seconds) {
@@ -142,6 +159,22 @@ void add_completion(Json& row, const Rollout& r) {
   if (!there) row["missing"] = r.missing;
 }
 
+Json rollout_row(const StepRecord& record, const RolloutGroup& group, size_t i) {
+  const auto& r = group.rollouts[i];
+  Json row = {{"step", record.step}, {"task", group.task.id}, {"row", i}};
+  row["prompt"] = group.task.prompt;
+  add_completion(row, r);
+  for (size_t k = 0; k < r.scores.size() && k < record.reward_names.size(); ++k) {
+    const auto& score = r.scores[k];
+    row["scores"][record.reward_names[k]] =
+        score.value ? Json(*score.value) : Json(nullptr);
+    if (!score.reason.empty()) row["reasons"][record.reward_names[k]] = score.reason;
+  }
+  row["reward"] = r.reward ? Json(*r.reward) : Json(nullptr);
+  row["advantage"] = r.advantage;
+  return row;
+}
+
 }  // namespace
 
 Json metrics_row(const StepRecord& record) {
@@ -155,6 +188,8 @@ Json metrics_row(const StepRecord& record) {
   add_agreements(row, record.groups, record.reward_names);
   add_policy(row, record);
   add_completions(row, record);
+  row["rollout/replaced_groups"] = record.replaced.size();
+  row["rollout/wasted_tokens"] = wasted_share(record);
   row["num_tokens"] = record.num_tokens;
   row["skipped"] = record.skipped;
   row["step_time"] = record.seconds.total();
@@ -173,21 +208,14 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
   for (size_t g = 0; g < record.groups.size(); ++g) {
     const auto& group = record.groups[g];
     for (size_t i = 0; i < group.rollouts.size(); ++i) {
-      const auto& r = group.rollouts[i];
-      Json row = {{"step", record.step}, {"task", group.task.id}, {"row", i}};
-      row["prompt"] = group.task.prompt;
-      add_completion(row, r);
-      for (size_t k = 0; k < r.scores.size() && k < record.reward_names.size(); ++k) {
-        const auto& score = r.scores[k];
-        row["scores"][record.reward_names[k]] =
-            score.value ? Json(*score.value) : Json(nullptr);
-        if (!score.reason.empty())
-          row["reasons"][record.reward_names[k]] = score.reason;
-      }
-      row["reward"] = r.reward ? Json(*r.reward) : Json(nullptr);
-      row["advantage"] = r.advantage;
-      row["logp_difference"] = number(record.logp_differences[g][i]);
-      rows.push_back(std::move(row));
+      rows.push_back(rollout_row(record, group, i));
+      rows.back()["logp_difference"] = number(record.logp_differences[g][i]);
+    }
+  }
+  for (const auto& group : record.replaced) {
+    for (size_t i = 0; i < group.rollouts.size(); ++i) {
+      rows.push_back(rollout_row(record, group, i));
+      rows.back()["replaced"] = true;
     }
   }
   return rows;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "algo/policy_metrics.h"
+#include "algo/preference_loss.h"
 #include "data/types.h"
 #include "train/train_config.h"
 
@@ -16,12 +17,15 @@ namespace pupil {
 struct PhaseSeconds {
   double generate = 0, score = 0, update = 0;
   double total() const { return generate + score + update; }
+  PhaseSeconds operator/(double n) const {
+    return {generate / n, score / n, update / n};
+  }
 };
 
 /// Everything that is reported about one optimizer step.
 struct StepRecord {
-  int step = 0;  // from 1
-  std::vector<RolloutGroup> groups;
+  int step = 0;                                // from 1
+  std::vector<RolloutGroup> groups, replaced;  // see Round
   std::vector<std::string> reward_names;
   double loss = 0;
   double grad_norm = 0;
@@ -33,6 +37,7 @@ struct StepRecord {
   std::optional<double> entropy_coef;  // where there is an entropy bonus
   PolicyLossConfig loss_config;        // says which of the policy's metrics there are
   PolicyMetrics policy;
+  PreferenceMetrics preference;
   std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
   int64_t num_tokens = 0;  // prompts and completions since the run began
   PhaseSeconds seconds;
@@ -42,11 +47,13 @@ struct StepRecord {
 /// TRL's names; besides them `unscored` (rollouts without a reward),
 /// `rewards/<name>/unscored`, `agreement/*` (train/agreement.h), `teacher/*`,
 /// `completions/missing` (that nobody wrote, left out of the lengths), `rollout/source`
-/// (0: the student's samples, 1: the teacher's, or the share of these), `skipped`,
+/// (0: the student's samples, 1: the teacher's, or the share of these),
+/// `rollout/replaced_groups` (by dynamic sampling), `rollout/wasted_tokens` (the share
+/// of sampled tokens that nothing was learned from), `skipped`,
 /// `time/*` in seconds and `speed/*` in tokens a second. A mean over nothing is null.
 nlohmann::ordered_json metrics_row(const StepRecord& record);
 
-/// One row of rollouts.jsonl for each rollout.
+/// One row of rollouts.jsonl for each rollout; those of replaced groups are marked.
 std::vector<nlohmann::ordered_json> rollout_rows(const StepRecord& record);
 
 /// The line printed for a step. `eta_s`: time left, in seconds.

@@ -18,9 +18,12 @@ struct TrainConfig {
   double learning_rate = 1e-5;
   std::string lr_scheduler_type = "constant";
   int warmup_steps = 0;
+  int decay_steps = 0;
+  double min_lr_ratio = 0.1;
   std::string optim = "adamw";
   double weight_decay = 0;
   double max_grad_norm = 1.0;
+  double max_grad_value = 0;
   std::optional<std::string> loss_type;
   std::optional<std::string> importance_sampling_level;
   std::optional<double> beta;
@@ -30,9 +33,15 @@ struct TrainConfig {
   bool use_bias_correction_kl = true;
   std::optional<std::string> kl_estimator;
   std::optional<bool> kl_in_reward;
+  bool sync_ref_model = false;
+  double ref_model_mixup_alpha = 0.6;
+  int ref_model_sync_steps = 512;
   double kl_target = 0;
   double kl_horizon = 10000;
   std::optional<double> off_policy_mask_threshold;
+  std::string sampler_correction = "none";
+  std::optional<double> sampler_clip_min;
+  std::optional<double> sampler_clip_max = 3.0;
   double top_entropy_quantile = 1.0;
   double entropy_coef = 0;
   bool use_adaptive_entropy = false;
@@ -45,9 +54,14 @@ struct TrainConfig {
   double cov_share = 0.0002;
   double clip_cov_low = 1, clip_cov_high = 5;
   double kl_cov_coef = 1;
+  double label_smoothing = 0;
+  double simpo_gamma = 1.0;
+  double desirable_weight = 1, undesirable_weight = 1;
   std::optional<std::string> baseline;
   std::optional<std::string> scale_rewards;
   int num_iterations = 1;
+  int steps_per_generation = 1;
+  int top_k_samples = 0;
   bool mask_truncated_completions = false;
   int max_tokens_per_microbatch = 4096;
   std::string gradient_checkpointing = "auto";
@@ -64,6 +78,8 @@ struct TrainConfig {
     visit_kl(self, f);
     visit_entropy(self, f);
     visit_surrogates(self, f);
+    visit_preferences(self, f);
+    visit_sampler(self, f);
     visit_checks(self, f);
   }
 
@@ -72,24 +88,45 @@ struct TrainConfig {
   static void visit_steps(Self& self, F&& f) {
     f("method",
       self.method,
-      "preset of the loss settings below",
-      Choices{kMethodNames});
+      "preset of the loss settings below; sft, dpo, ipo, simpo and kto learn from the "
+      "lines of data.train",
+      Choices{kTrainMethods});
     f("max_steps", self.max_steps, "optimizer steps", kNotNegative);
     f("prompts_per_step",
       self.prompts_per_step,
       "prompts drawn for a step",
       kAtLeastOne);
+    f("num_iterations",
+      self.num_iterations,
+      "optimizer steps on one set of samples",
+      kAtLeastOne);
+    f("steps_per_generation",
+      self.steps_per_generation,
+      "steps whose prompts are sampled at once, before the first of them",
+      kAtLeastOne);
     f("learning_rate", self.learning_rate, "peak learning rate", kNotNegative);
     f("lr_scheduler_type",
       self.lr_scheduler_type,
       "schedule after warm-up",
-      Choices{"constant|linear|cosine"});
+      Choices{"constant|linear|cosine|cosine_with_min_lr|warmup_stable_decay"});
     f("warmup_steps", self.warmup_steps, "steps of linear warm-up", kNotNegative);
+    f("decay_steps",
+      self.decay_steps,
+      "warmup_stable_decay: last steps, over which the rate falls",
+      kNotNegative);
+    f("min_lr_ratio",
+      self.min_lr_ratio,
+      "cosine_with_min_lr, warmup_stable_decay: least rate, of the peak's",
+      kUnit);
     f("optim", self.optim, "optimizer", Choices{"adamw"});
     f("weight_decay", self.weight_decay, "decoupled weight decay", kNotNegative);
     f("max_grad_norm",
       self.max_grad_norm,
       "clip the global gradient norm to it; 0: never",
+      kNotNegative);
+    f("max_grad_value",
+      self.max_grad_value,
+      "before that, clip every number of the gradient to it; 0: never",
       kNotNegative);
   }
 
@@ -116,9 +153,6 @@ struct TrainConfig {
       self.delta,
       "cap of the unclipped ratio, above 1 + epsilon_high; default: none",
       kPositive);
-    f("off_policy_mask_threshold",
-      self.off_policy_mask_threshold,
-      "leave out completions with A < 0 whose log p fell by more, in nats a token");
     f("baseline",
       self.baseline,
       "what is subtracted from a reward",
@@ -128,10 +162,10 @@ struct TrainConfig {
       "divide advantages by the standard deviation of; whiten: of the step's tokens, "
       "and centre them",
       Choices{"group|batch|none|whiten"});
-    f("num_iterations",
-      self.num_iterations,
-      "optimizer steps on one set of samples",
-      kAtLeastOne);
+    f("top_k_samples",
+      self.top_k_samples,
+      "learn from the k best completions of a group only (docs/training.md); 0: all",
+      kNotNegative);
   }
 
   template <class Self, class F>
@@ -146,6 +180,17 @@ struct TrainConfig {
     f("kl_in_reward",
       self.kl_in_reward,
       "subtract the KL from the rewards instead of adding it to the loss");
+    f("sync_ref_model",
+      self.sync_ref_model,
+      "let the reference follow the policy (docs/training.md)");
+    f("ref_model_mixup_alpha",
+      self.ref_model_mixup_alpha,
+      "the policy's share in the new reference",
+      kUnit);
+    f("ref_model_sync_steps",
+      self.ref_model_sync_steps,
+      "steps between two moves of the reference",
+      kAtLeastOne);
     f("kl_target",
       self.kl_target,
       "move beta toward this KL, in nats a token; 0: beta stays",
@@ -191,6 +236,43 @@ struct TrainConfig {
   }
 
   template <class Self, class F>
+  static void visit_preferences(Self& self, F&& f) {
+    f("label_smoothing",
+      self.label_smoothing,
+      "dpo, simpo: share of pairs that may be the wrong way round",
+      Range{0, 0.5});
+    f("simpo_gamma", self.simpo_gamma, "simpo: margin asked for", kNotNegative);
+    f("desirable_weight", self.desirable_weight, "kto: of good ones", kNotNegative);
+    f("undesirable_weight", self.undesirable_weight, "kto: of bad ones", kNotNegative);
+  }
+
+  // The distance of sampler and trainer.
+  template <class Self, class F>
+  static void visit_sampler(Self& self, F&& f) {
+    f("off_policy_mask_threshold",
+      self.off_policy_mask_threshold,
+      "leave out completions with A < 0 whose log p fell by more since they were "
+      "sampled, in nats a token");
+    f("sampler_correction",
+      self.sampler_correction,
+      "weight by trainer's / sampler's probability, of a token or a whole sequence; "
+      "out of bounds: the bound (truncate) or 0 (mask)",
+      Choices{"none|token_truncate|token_mask|sequence_truncate|sequence_mask"});
+    f("sampler_clip_min",
+      self.sampler_clip_min,
+      "its lower bound; default: none",
+      kNotNegative);
+    f("sampler_clip_max",
+      self.sampler_clip_max,
+      "its upper bound; null: none",
+      kPositive);
+    f("max_logp_difference",
+      self.max_logp_difference,
+      "stop if trainer and sampler differ by more, in nats (mean over tokens)",
+      kPositive);
+  }
+
+  template <class Self, class F>
   static void visit_checks(Self& self, F&& f) {
     f("mask_truncated_completions",
       self.mask_truncated_completions,
@@ -201,8 +283,10 @@ struct TrainConfig {
       kAtLeastOne);
     f("gradient_checkpointing",
       self.gradient_checkpointing,
-      "compute blocks again in the backward pass: a third more work, the same gradient, "
-      "far less memory; auto: where a microbatch's activations would need more than half "
+      "compute blocks again in the backward pass: a third more work, the same "
+      "gradient, "
+      "far less memory; auto: where a microbatch's activations would need more than "
+      "half "
       "of the memory that is free",
       Choices{"auto|on|off"});
     f("max_logp_difference",

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
+#include "train/kto_baseline.h"
 #include "train/loss_settings.h"
 #include "train/reward_kl.h"
 #include "train/schedule.h"
@@ -40,22 +41,6 @@ std::vector<GroupScores> scores_of(std::span<const RolloutGroup> groups) {
     }
   }
   return scores;
-}
-
-nlohmann::json to_json(const RunningBaseline& running) {
-  auto json = nlohmann::json::object();
-  for (const auto& [prompt, entry] : running.entries) {
-    json[prompt] = {entry.mean, entry.count};
-  }
-  return json;
-}
-
-RunningBaseline running_of(const nlohmann::json& json) {
-  RunningBaseline running;
-  for (const auto& [prompt, entry] : json.items()) {
-    running.entries[prompt] = {entry.at(0).get<double>(), entry.at(1).get<double>()};
-  }
-  return running;
 }
 
 int64_t tokens_of(std::span<const RolloutGroup> groups) {
@@ -95,19 +80,15 @@ void Trainer::resume() {
   auto state = run_.load(learner_);
   if (!state) return;
   learner_.restore(
-      std::move(state->params),
-      std::move(state->first),
-      std::move(state->second),
-      state->optimizer_step);
+      std::move(state->params), std::move(state->arrays), state->optimizer_step);
   step_ = saved_step_ = state->step;
-  num_tokens_ = state->trainer.at("num_tokens").get<int64_t>();
   seconds_ = state->trainer.at("seconds").get<double>();
   evaluated_step_ = state->trainer.value("evaluated_step", step_);
   beta_ = state->trainer.value("beta", beta_);
   entropy_.coef = state->trainer.value("entropy_coef", entropy_.coef);
   auto last = state->trainer.value("last_entropy", nlohmann::json());
   if (last.is_number()) entropy_.last_entropy = last.get<double>();
-  running_ = running_of(state->trainer.value("baselines", nlohmann::json::object()));
+  memory_ = run_memory_of(state->trainer.at("memory"));
   run_.print("resumed at step " + std::to_string(step_));
 }
 
@@ -126,7 +107,7 @@ void Trainer::run() {
 // on from: its samples are gone. What failed is told; that this failed too goes to
 // log.txt.
 void Trainer::keep() {
-  if (saved_step_ == step_ || step_ % config_.train.num_iterations != 0) return;
+  if (saved_step_ == step_ || step_ != round_start_) return;
   try {
     save();
     run_.print("saved step " + std::to_string(step_));
@@ -136,48 +117,78 @@ void Trainer::keep() {
 }
 
 void Trainer::train() {
-  const auto& train = config_.train;
-  while (step_ < train.max_steps) {
+  while (step_ < config_.train.max_steps) {
+    round_start_ = step_;
     evaluate_if_due();  // the one that a resumed run was stopped in
-    auto record = sample_round();
-    auto running = running_;  // a round that fails leaves none of it
-    set_advantages(record, running);
-    auto batches = pack(record.groups, config_.batch);
-    for (int i = 0; i < train.num_iterations && step_ < train.max_steps; ++i) {
-      update(record, batches, i == 0);
-      report(record, i == 0);
-      record.seconds = {};
-    }
-    running_ = std::move(running);
+    train_round();
     save_if_due();
     stop_if_asked();
   }
 }
 
-StepRecord Trainer::sample_round() {
-  StepRecord record;
-  record.reward_names = stages_.reward_names;
-  record.with_kl = config_.train.beta.value() != 0;
-  record.loss_config = policy_loss_config(config_.train);
-  Stopwatch watch;
-  record.groups = stages_.draw(step_ / config_.train.num_iterations);
-  SamplingPlan plan{config_.num_generations, config_.batch.max_completion_length};
-  sample_with_progress(stages_, record.groups, plan);
-  record.seconds.generate = watch.lap();
-  if (stages_.take_metrics) stages_.take_metrics();  // an evaluation's
-  score_with_progress(stages_, record.groups, plan);
-  if (stages_.take_metrics) record.more = stages_.take_metrics();
-  record.seconds.score = watch.lap();
-  record.logp_differences = unknown(record.groups);
-  num_tokens_ += tokens_of(record.groups);
-  return record;
+void Trainer::train_round() {
+  const auto& train = config_.train;
+  auto memory = memory_;  // a round that fails leaves none of it
+  auto records = sample(memory);
+  std::vector<std::vector<Microbatch>> batches;
+  for (const auto& record : records) {
+    batches.push_back(pack(record.groups, config_.batch));
+  }
+  for (size_t s = 1; s < batches.size(); ++s) {
+    for (auto& batch : batches[s]) learner_.fill_old_logprobs(batch);
+  }
+  for (int i = 0; i < train.num_iterations; ++i) {
+    for (size_t s = 0; s < records.size() && step_ < train.max_steps; ++s) {
+      update(records[s], batches[s], i == 0);
+      bool last = i + 1 == train.num_iterations && s + 1 == records.size();
+      if (last || step_ == train.max_steps) end_round(memory);
+      report(records[s], i == 0);
+      records[s].seconds = {};
+    }
+  }
 }
 
-void Trainer::set_advantages(StepRecord& record, RunningBaseline& running) {
-  auto inputs = advantage_inputs(record.groups);
+// From here on a checkpoint may be written.
+void Trainer::end_round(const RunMemory& memory) {
+  memory_ = memory;
+  round_start_ = step_;
+}
+
+// One record for each step on fresh samples.
+std::vector<StepRecord> Trainer::sample(RunMemory& memory) {
+  const auto& train = config_.train;
+  size_t steps = train.steps_per_generation, prompts = train.prompts_per_step;
+  RoundPlan plan;
+  plan.sampling = {config_.num_generations, config_.batch.max_completion_length};
+  plan.num_prompts = steps * prompts;
+  plan.dynamic_sampling = config_.dynamic_sampling;
+  plan.by_function = config_.aggregation == Aggregation::normalize_then_sum;
+  auto round = sample_round(stages_, plan, memory.draws);
+  memory.num_tokens += tokens_of(round.groups) + tokens_of(round.replaced);
+  StepRecord shared;
+  shared.reward_names = stages_.reward_names;
+  shared.with_kl = train.beta.value() != 0 && !preference_config(train);
+  shared.loss_config = policy_loss_config(train);
+  shared.num_tokens = memory.num_tokens;
+  set_advantages(round, shared, memory.baselines);
+  shared.seconds = round.seconds / static_cast<double>(steps);
+  std::vector<StepRecord> records(steps, shared);
+  for (size_t g = 0; g < round.groups.size(); ++g) {
+    auto& record = records[g * steps / round.groups.size()];
+    record.groups.push_back(std::move(round.groups[g]));
+  }
+  records[0].replaced = std::move(round.replaced);
+  records[0].more = std::move(round.more);
+  for (auto& record : records) record.logp_differences = unknown(record.groups);
+  return records;
+}
+
+void Trainer::set_advantages(
+    Round& round, StepRecord& record, RunningBaseline& running) {
+  auto inputs = advantage_inputs(round.groups);
   if (record.with_kl && config_.train.kl_in_reward.value()) {
     Stopwatch watch;
-    auto kl = reward_kl(learner_, record.groups, config_.batch);
+    auto kl = reward_kl(learner_, round.groups, config_.batch);
     record.reward_kl = kl.per_token;
     for (size_t g = 0; g < inputs.rewards.size(); ++g) {
       for (size_t i = 0; i < inputs.rewards[g].size(); ++i) {
@@ -185,16 +196,16 @@ void Trainer::set_advantages(StepRecord& record, RunningBaseline& running) {
         if (reward) *reward -= beta_ * kl.sums[g][i];
       }
     }
-    record.seconds.update += watch.lap();
+    round.seconds.update += watch.lap();
   }
   auto advantages =
       config_.aggregation == Aggregation::normalize_then_sum
-          ? normalize_then_sum(scores_of(record.groups), stages_.reward_weights)
+          ? normalize_then_sum(scores_of(round.groups), stages_.reward_weights)
           : advantages_of(
                 inputs, baseline(config_.train), scale_rewards(config_.train), running);
   for (size_t g = 0; g < advantages.size(); ++g) {
     for (size_t i = 0; i < advantages[g].size(); ++i) {
-      record.groups[g].rollouts[i].advantage = advantages[g][i];
+      round.groups[g].rollouts[i].advantage = advantages[g][i];
     }
   }
 }
@@ -219,25 +230,25 @@ void Trainer::adapt(StepRecord& record) {
 void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool first) {
   const auto& train = config_.train;
   Stopwatch watch;
-  record.learning_rate = train.learning_rate * schedule_factor(
-                                                   schedule_of(train.lr_scheduler_type),
-                                                   step_,
-                                                   train.warmup_steps,
-                                                   train.max_steps);
+  record.learning_rate =
+      train.learning_rate *
+      schedule_factor(schedule_config(train), step_, train.max_steps);
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
   record.policy = {};
+  record.preference = {};
   try {
     forward_backward(record, batches, first);
     if (!record.skipped) {
       record.grad_norm = learner_.optim_step(record.learning_rate);
       adapt(record);
     }
+    bool syncs = train.sync_ref_model && (step_ + 1) % train.ref_model_sync_steps == 0;
+    if (syncs) learner_.sync_reference(train.ref_model_mixup_alpha);
   } catch (const NotFinite& error) {
     fail(error.what());
   }
   record.seconds.update += watch.lap();
-  record.num_tokens = num_tokens_;
   record.step = ++step_;
   ++steps_here_;
   seconds_ += record.seconds.total();
@@ -259,17 +270,22 @@ void Trainer::forward_backward(
     totals = plan.totals;
     planned_entropy_ = plan.entropy;
   }
+  const auto& preference = learner_.preference();
+  if (preference && !preference->has_pairs()) {
+    totals.kl_baseline = kto_baseline(learner_, record.groups, config_.batch);
+    record.reward_kl = totals.kl_baseline;
+  }
   Progress progress("training", "completions", static_cast<int64_t>(rows));
   for (auto& batch : batches) {
     auto result = learner_.forward_backward(batch, totals);
     record.loss += result.loss;
     record.policy += result.metrics;
+    record.preference += result.preference;
     for (size_t i = 0; first && i < batch.rows.size(); ++i) {
       record.logp_differences[batch.group][batch.rows[i]] = result.logp_differences[i];
     }
     progress.advance(static_cast<int64_t>(batch.rows.size()));
   }
-  // Later iterations differ from the sampler on purpose.
   if (first) check_agreement(record.policy);
 }
 
@@ -321,13 +337,13 @@ void Trainer::save_if_due() {
 void Trainer::save() {
   saved_step_ = step_;
   nlohmann::json state = {
-      {"num_tokens", num_tokens_},
       {"seconds", seconds_},
       {"evaluated_step", evaluated_step_},
       {"beta", beta_},
       {"entropy_coef", entropy_.coef},
       {"last_entropy", entropy_.last_entropy},  // infinity, before the first, is null
-      {"baselines", to_json(running_)}};
+      {"memory", to_json(memory_)}};
+  run_.write("tasks.json", task_records_text(memory_.draws.records));
   run_.save(learner_, step_, state, config_.train.save_total_limit);
 }
 

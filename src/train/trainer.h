@@ -4,10 +4,10 @@
 
 #include <functional>
 
-#include "algo/advantage.h"
 #include "algo/entropy.h"
 #include "train/learner.h"
 #include "train/run_dir.h"
+#include "train/run_memory.h"
 #include "train/stages.h"
 #include "train/step_metrics.h"
 
@@ -18,6 +18,7 @@ struct TrainerConfig {
   LoggingConfig logging;
   BatchConfig batch;
   int num_generations = 8;
+  int dynamic_sampling = 0;  // refills of a round, at most
   Aggregation aggregation = Aggregation::sum_then_normalize;
 };
 
@@ -32,8 +33,8 @@ struct TrainerHooks {
 };
 
 /// Trains until `max_steps` optimizer steps are done. A round of samples serves
-/// `num_iterations` of them, and checkpoints are written between rounds only. One
-/// thread. Everything it is given must outlive it.
+/// `steps_per_generation` times `num_iterations` of them, and checkpoints are written
+/// between rounds only. One thread. Everything it is given must outlive it.
 class Trainer {
  public:
   Trainer(
@@ -59,8 +60,10 @@ class Trainer {
  private:
   void train();
   void keep();
-  StepRecord sample_round();
-  void set_advantages(StepRecord& record, RunningBaseline& running);
+  void train_round();
+  void end_round(const RunMemory& memory);
+  std::vector<StepRecord> sample(RunMemory& memory);
+  void set_advantages(Round& round, StepRecord& record, RunningBaseline& running);
   void adapt(StepRecord& record);
   void update(StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void forward_backward(
@@ -81,11 +84,11 @@ class Trainer {
   double beta_;  // moves where train.kl_target is set
   EntropyControl entropy_;
   std::optional<double> planned_entropy_;  // of the tokens that the bonus acts on
-  RunningBaseline running_;                // as of the rounds that are done
+  RunMemory memory_;                       // as of the rounds that are done
+  int round_start_ = 0;                    // step before the round at work
   int step_ = 0;                           // optimizer steps done
   int saved_step_ = 0;  // the newest checkpoint's, or of the try that failed
   int evaluated_step_ = 0;
-  int64_t num_tokens_ = 0;
   double seconds_ = 0;  // of all steps, those before a resume included
   int steps_here_ = 0;  // since this process began
   double seconds_here_ = 0;

@@ -16,9 +16,10 @@ PolicyMetrics metrics_of(int first, int last) {
   auto in = loss_case(first, last);
   auto loss = policy_loss(in, config, case_totals());
   auto entropy = table([](int i, int t) { return i + t; }, first, last);
-  // The sampler's log-probabilities of row 2 are not known.
+  // The sampler's log-probabilities are near those of the policy that sampled; row 2's
+  // are not known.
   auto sampler = table(
-      [](int i, int t) { return i == 2 ? NAN : logprob_at(i, t) + 0.01 * (i + t); },
+      [](int i, int t) { return i == 2 ? NAN : old_at(i, t) + 0.01 * (i + t); },
       first,
       last);
   return measure(in, loss, config, entropy, sampler);

@@ -6,6 +6,7 @@
 #include "models/lora.h"
 #include "support/tiny_model.h"
 #include "train/groups.h"
+#include "train/loss_settings.h"
 #include "train/token_plan.h"
 
 namespace pupil {
@@ -205,6 +206,45 @@ TEST(Learner, SampledTokensHaveTheSamplersLogprobs) {
   EXPECT_EQ(result.metrics.num_sampled, result.metrics.num_tokens);
 }
 
+// A sampler that gives every token half the trainer's probability: weights of 2.
+TEST(Learner, TheSamplersProbabilitiesAreCorrectedFor) {
+  auto norm_with = [](std::optional<SamplerCorrection> correction, double* mean) {
+    auto groups = some_groups();
+    auto model = model_with_adapter();
+    auto batch = pack(groups, {})[0];
+    batch.sampler_logprobs =
+        completion_logprobs(model, batch, 1.0f).logprobs - std::log(2.0f);
+    Learner learner(model, {.correction = correction, .max_grad_norm = 0});
+    auto metrics = learner.forward_backward(batch, totals_of(groups, {})).metrics;
+    *mean = metrics.importance / metrics.num_importance;
+    EXPECT_NEAR(metrics.mean_logp_difference(), std::log(2.0), 1e-5);
+    return learner.gradient_norm();
+  };
+  double mean = 0;
+  float plain = norm_with(std::nullopt, &mean);
+  EXPECT_TRUE(std::isnan(mean));
+  using enum CorrectionMode;
+  EXPECT_NEAR(norm_with({{token_truncate, {}, 3.0}}, &mean), 2 * plain, 1e-4);
+  EXPECT_NEAR(mean, 2, 1e-4);
+  EXPECT_NEAR(norm_with({{token_truncate, {}, 1.5}}, &mean), 1.5 * plain, 1e-4);
+  EXPECT_EQ(norm_with({{token_mask, {}, 1.5}}, &mean), 0);
+  EXPECT_NEAR(norm_with({{token_mask, 1.5, {}}}, &mean), 2 * plain, 1e-4);
+  EXPECT_EQ(norm_with({{sequence_mask, {}, 1.5}}, &mean), 0);
+  EXPECT_EQ(mean, 0);
+}
+
+TEST(LossSettings, TheSamplerCorrectionComesFromTheConfig) {
+  TrainConfig config;
+  EXPECT_FALSE(sampler_correction(config));
+  config.sampler_correction = "token_mask";
+  config.sampler_clip_min = 0.5;
+  EXPECT_EQ(sampler_correction(config)->mode, CorrectionMode::token_mask);
+  EXPECT_EQ(sampler_correction(config)->least, 0.5);
+  EXPECT_EQ(sampler_correction(config)->most, 3.0);
+  config.sampler_clip_max = 0.4;
+  EXPECT_THROW(resolve_method(config), std::invalid_argument);
+}
+
 TEST(Learner, TeacherWrittenSamplesAreWeightedLikelihood) {
   auto groups = some_groups();
   for (auto& r : groups[0].rollouts) r.completion.logprobs.clear();
@@ -263,6 +303,25 @@ TEST(Learner, TheReferenceIsTheModelWithoutItsAdapter) {
   Learner learner(moved, {.loss = loss});
   batch = pack(groups, {})[0];
   EXPECT_GT(learner.forward_backward(batch, totals_of(groups, {})).metrics.kl, 1e-3);
+}
+
+TEST(Learner, ANumberOfTheGradientIsClippedBeforeItsNorm) {
+  auto groups = some_groups();
+  auto step = [&](double most) {
+    auto model = model_with_adapter();
+    Learner learner(model, {.max_grad_norm = 0, .max_grad_value = most});
+    for (auto& batch : pack(groups, {})) {
+      learner.forward_backward(batch, totals_of(groups, {}));
+    }
+    float before = learner.gradient_norm();
+    EXPECT_EQ(learner.optim_step(1e-3), before);  // reported as it was
+    double sum = 0;
+    for (const auto& m : learner.optimizer().first_moments())
+      sum += mx::sum(mx::square(m)).item<float>();
+    return std::sqrt(sum);
+  };
+  EXPECT_LT(step(1e-3), 0.9 * step(0));
+  EXPECT_EQ(step(1e9), step(0));
 }
 
 TEST(Learner, ABrokenNumberStopsBeforeTheWeightsChange) {

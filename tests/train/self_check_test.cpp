@@ -62,7 +62,7 @@ TEST(SelfCheck, TakesTheFirstTaskWhoseAnswersAreThere) {
         }
       };
   EXPECT_EQ(complaint(run), "");
-  tasks_without = 2;  // all of the first step
+  tasks_without = 4;  // all that are tried
   EXPECT_NE(complaint(run).find("HTTP 500"), std::string::npos);
 }
 
@@ -84,7 +84,7 @@ TEST(SelfCheck, SeesALossThatIgnoresThePrompt) {
     layer.self_attn.o_proj.lora.reset();
   }
   // The first token still follows the prompt's last one: give every prompt the same.
-  run.stages.draw = [](uint64_t) {
+  run.stages.draw = [](uint64_t, size_t, const TaskRecords&) {
     std::vector<RolloutGroup> groups(1);
     groups[0].prompt = {{0, 1, 0}, 1};
     return groups;
@@ -112,7 +112,8 @@ TEST(Evaluation, AveragesTheSamplesOfEachTask) {
       group.rollouts.back().reward.reset();
     }
   };
-  auto evaluation = evaluate(run.stages.draw(0), run.stages, {.num_generations = 3});
+  auto evaluation =
+      evaluate(run.stages.draw(0, 2, {}), run.stages, {.num_generations = 3});
   EXPECT_EQ(
       evaluation.metrics,
       (std::vector<std::string>{"reward", "tests", "pass@1", "length"}));

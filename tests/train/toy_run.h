@@ -74,19 +74,23 @@ struct ToyRun {
     attach_lora(model, {.rank = 4, .scale = 2.0f}, 1);
     config.train = resolve_method(train);
     config.num_generations = 6;
+    config.batch.top_k_samples = train.top_k_samples;
+    auto preference = preference_config(config.train);
+    config.batch.pairs = preference && preference->has_pairs();
     config.batch.max_completion_length = kToyLength;
     config.batch.max_tokens = 30;
     LearnerConfig learning;
     learning.loss = policy_loss_config(config.train);
+    learning.preference = preference;
     learning.reuse_samples = train.num_iterations > 1;
     learner.emplace(model, learning);
     stages.reward_names = {"even"};
     stages.score = toy_score;
-    stages.draw = [](uint64_t round) {
-      std::vector<RolloutGroup> groups(2);
-      for (uint64_t i = 0; i < 2; ++i) {
-        int first = static_cast<int>((round * 2 + i) % 4);
-        groups[i].prompt = {{first, 10 + first, 20 + first}, round * 2 + i};
+    stages.draw = [](uint64_t drawn, size_t count, const TaskRecords&) {
+      std::vector<RolloutGroup> groups(count);
+      for (uint64_t i = 0; i < count; ++i) {
+        int first = static_cast<int>((drawn + i) % 4);
+        groups[i].prompt = {{first, 10 + first, 20 + first}, drawn + i};
         groups[i].task.id = "toy/" + std::to_string(first);
       }
       return groups;
@@ -114,6 +118,7 @@ struct ToyRun {
 inline TrainConfig toy_config(int max_steps) {
   TrainConfig train;
   train.max_steps = max_steps;
+  train.prompts_per_step = 2;
   train.learning_rate = 1e-2;
   train.save_steps = 2;
   return train;

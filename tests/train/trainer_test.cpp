@@ -4,64 +4,24 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
 #include "algo/methods.h"
 #include "base/error.h"
 #include "support/temp_dir.h"
-#include "train/toy_run.h"
+#include "train/toy_rows.h"
 
 namespace pupil {
 
 namespace {
 
 namespace fs = std::filesystem;
+using testing::expect_same_bits;
+using testing::rows_of;
+using testing::stop_after;
 using testing::TempDir;
+using testing::timeless;
 using testing::toy_config;
 using testing::ToyRun;
-
-std::vector<nlohmann::json> rows_of(const fs::path& path) {
-  std::vector<nlohmann::json> rows;
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);)
-    rows.push_back(nlohmann::json::parse(line));
-  return rows;
-}
-
-// Metrics without the clock's.
-std::vector<nlohmann::json> timeless(std::vector<nlohmann::json> rows) {
-  for (auto& row : rows) {
-    for (const char* name :
-         {"step_time",
-          "time/generate",
-          "time/score",
-          "time/update",
-          "speed/generate",
-          "speed/update"}) {
-      row.erase(name);
-    }
-  }
-  return rows;
-}
-
-void expect_same_bits(const ToyRun& a, const ToyRun& b) {
-  const auto &x = *a.learner, &y = *b.learner;
-  for (size_t i = 0; i < x.params().size(); ++i) {
-    EXPECT_TRUE(mx::array_equal(x.params()[i], y.params()[i]).item<bool>());
-    EXPECT_TRUE(
-        mx::array_equal(
-            x.optimizer().second_moments()[i], y.optimizer().second_moments()[i])
-            .item<bool>());
-  }
-  EXPECT_EQ(x.optimizer().step(), y.optimizer().step());
-}
-
-// Asks to stop once `steps` steps are done.
-void stop_after(ToyRun& run, int steps) {
-  auto count = std::make_shared<int>(0);
-  run.hooks.on_metrics = [count](const nlohmann::ordered_json&) { ++*count; };
-  run.hooks.stop_requested = [count, steps] { return *count >= steps; };
-}
 
 double mean_reward(const std::vector<nlohmann::json>& rows, size_t first, size_t last) {
   double sum = 0;

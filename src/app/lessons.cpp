@@ -1,0 +1,169 @@
+#include "app/lessons.h"
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+
+#include "algo/preference_loss.h"
+#include "data/lesson_file.h"
+#include "data/task_order.h"
+
+namespace pupil {
+
+namespace {
+
+LessonKind kind_of(const std::string& method) {
+  if (method == "sft") return LessonKind::imitate;
+  return method == "kto" ? LessonKind::labels : LessonKind::pairs;
+}
+
+// What the template adds to the prompt when it is answered.
+std::vector<int> answer_ids(
+    const Lesson& lesson,
+    const std::string& answer,
+    const std::vector<int>& prompt,
+    const Tokenizer& tokenizer) {
+  auto messages = lesson.prompt;
+  messages.push_back({"assistant", answer});
+  auto all = tokenizer.chat_ids(messages, false);
+  bool begins = all.size() > prompt.size() &&
+                std::equal(prompt.begin(), prompt.end(), all.begin());
+  if (!begins) {
+    throw std::invalid_argument(
+        "the chat template writes the prompt otherwise once it is answered, so that "
+        "the answer's tokens cannot be told");
+  }
+  return {all.begin() + static_cast<std::ptrdiff_t>(prompt.size()), all.end()};
+}
+
+void add_answer(
+    RolloutGroup& group, std::vector<int> ids, std::string text, bool good) {
+  auto& rollout = group.rollouts.emplace_back();
+  rollout.completion.tokens = std::move(ids);
+  rollout.completion.text = std::move(text);
+  rollout.completion.finish = FinishReason::stop;
+  rollout.source = Source::teacher;  // whoever wrote it, it is none of the student's
+  rollout.reward = good ? 1.0 : -1.0;
+}
+
+RolloutGroup plain_text(const Lesson& lesson, const Tokenizer& tokenizer) {
+  auto ids = tokenizer.encode(lesson.text);
+  int end = tokenizer.eos_id();
+  if (end >= 0 && (ids.empty() || ids.back() != end)) ids.push_back(end);
+  RolloutGroup group;
+  group.task.prompt = lesson.text;
+  add_answer(group, std::move(ids), lesson.text, true);
+  return group;
+}
+
+RolloutGroup conversation(const Lesson& lesson, const Tokenizer& tokenizer) {
+  RolloutGroup group;
+  group.task.prompt = lesson.prompt.back().content;
+  group.prompt.tokens = tokenizer.chat_ids(lesson.prompt, true);
+  for (const auto& answer : lesson.answers) {
+    auto ids = answer_ids(lesson, answer.content, group.prompt.tokens, tokenizer);
+    add_answer(group, std::move(ids), answer.content, answer.good);
+  }
+  return group;
+}
+
+// All tokens but the first become the answer.
+void unmask_prompt(RolloutGroup& group) {
+  auto& prompt = group.prompt.tokens;
+  auto& answer = group.rollouts[0].completion.tokens;
+  answer.insert(answer.begin(), prompt.begin(), prompt.end());
+  prompt = {answer.front()};
+  answer.erase(answer.begin());
+}
+
+void cut(RolloutGroup& group, size_t most) {
+  for (auto& rollout : group.rollouts) {
+    auto& tokens = rollout.completion.tokens;
+    size_t room = most - std::min(most, group.prompt.tokens.size());
+    if (tokens.size() <= room) continue;
+    tokens.resize(room);
+    rollout.completion.finish = FinishReason::length;
+  }
+}
+
+RolloutGroup group_of(
+    const Lesson& lesson, const Config& config, const Tokenizer& tokenizer) {
+  bool is_text = lesson.prompt.empty();
+  auto group =
+      is_text ? plain_text(lesson, tokenizer) : conversation(lesson, tokenizer);
+  bool unmask = config.train.method == "sft" && !config.data.mask_prompt;
+  if (is_text || unmask) unmask_prompt(group);
+  cut(group, config.data.max_seq_length);
+  for (const auto& rollout : group.rollouts) {
+    if (rollout.completion.tokens.empty()) {
+      throw std::invalid_argument("no token is left to learn from");
+    }
+  }
+  return group;
+}
+
+std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
+  std::vector<RolloutGroup> groups;
+  auto lessons = load_lessons(config.data.train, kind_of(config.train.method));
+  if (config.data.limit) {
+    auto limit = static_cast<size_t>(*config.data.limit);
+    lessons.resize(std::min(lessons.size(), limit));
+  }
+  for (const auto& lesson : lessons) {
+    auto name = "lesson " + std::to_string(groups.size() + 1);
+    try {
+      groups.push_back(group_of(lesson, config, model.tokenizer));
+      groups.back().task.id = name;
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(
+          "[" + config.data.train + "] " + name + ": " + error.what());
+    }
+  }
+  return groups;
+}
+
+}  // namespace
+
+bool learns_from_file(const TrainConfig& train) {
+  return train.method == "sft" ||
+         (preference_of(train.method) && train.method != "online_dpo");
+}
+
+namespace {
+
+// Where lines are packed: a group that begins with the same tokens. Null: none does.
+RolloutGroup* group_beginning_with(
+    const std::vector<int>& tokens, std::vector<RolloutGroup>& groups) {
+  auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+    return group.prompt.tokens == tokens;
+  });
+  return found == groups.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Stages lesson_stages(const Config& config, const Model& model) {
+  auto all = std::make_shared<std::vector<RolloutGroup>>(groups_of(config, model));
+  TaskOrder order{config.seed, config.data.shuffle, all->size()};
+  Stages stages;
+  bool packs = config.train.method == "sft" && config.data.packing;
+  stages.draw = [=](uint64_t first, size_t count, const TaskRecords&) {
+    std::vector<RolloutGroup> drawn;
+    for (size_t index : tasks_in_order(order, first, count)) {
+      const auto& lesson = (*all)[index];
+      auto* other = packs ? group_beginning_with(lesson.prompt.tokens, drawn) : nullptr;
+      if (other) {
+        other->rollouts.push_back(lesson.rollouts[0]);
+        continue;
+      }
+      drawn.push_back(lesson);
+      drawn.back().prompt.key = first++;
+    }
+    return drawn;
+  };
+  stages.generate = [](std::span<RolloutGroup>, int, const SamplingEvents&) {};
+  stages.score = [](std::span<RolloutGroup>, const OnScored&) {};
+  return stages;
+}
+
+}  // namespace pupil

@@ -1,0 +1,21 @@
+// Learning from a file instead of from samples: its lines as the stages of a run.
+
+#pragma once
+
+#include "app/assemble.h"
+
+namespace pupil {
+
+/// Whether `train.method` learns from the lines of `data.train` (data/lesson_file.h).
+bool learns_from_file(const TrainConfig& train);
+
+/// Stages whose groups are the lines of `data.train` with their answers as rollouts:
+/// good ones with reward 1, bad ones with -1. Nothing is sampled or scored. Prompts and
+/// answers go through the chat template; without `data.mask_prompt` an imitated line is
+/// its first token as the prompt and all others as the answer. Lines are cut at
+/// `data.max_seq_length` tokens.
+/// Throws std::invalid_argument on a file that is not one of lessons, or whose prompts
+/// the chat template does not leave as they were once they are answered.
+Stages lesson_stages(const Config& config, const Model& model);
+
+}  // namespace pupil

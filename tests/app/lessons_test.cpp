@@ -1,0 +1,74 @@
+// `pupil sft` and preference methods on files, as users run them.
+
+#include <gtest/gtest.h>
+
+#include "app/tiny_world.h"
+
+namespace pupil {
+
+namespace {
+
+using testing::TinyWorld;
+
+std::vector<nlohmann::json> metrics_in(const TinyWorld& world, const std::string& run) {
+  std::vector<nlohmann::json> rows;
+  std::istringstream in(world.read(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(in, line);)
+    rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+const char* const kConversations =
+    "{\"prompt\": \"f a\", \"completion\": \"a b\"}\n"
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"f b\"}, "
+    "{\"role\": \"assistant\", \"content\": \"b a\"}]}\n";
+
+}  // namespace
+
+TEST(Lessons, SftImitatesAFile) {
+  TinyWorld world;
+  world.write("lessons.jsonl", kConversations);
+  const std::string command = "sft -c config.yaml --data.train=lessons.jsonl ";
+  for (const char* extra :
+       {"--logging.run_dir=all",
+        "--logging.run_dir=masked --data.mask_prompt=true",
+        "--logging.run_dir=packed --data.packing=true"}) {
+    auto run =
+        world.run(command + "--train.max_steps=12 --train.learning_rate=0.05 " + extra);
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+  }
+  auto all = metrics_in(world, "all"), masked = metrics_in(world, "masked"),
+       packed = metrics_in(world, "packed");
+  EXPECT_LT(masked[11]["loss"], masked[0]["loss"]);
+  EXPECT_GT(
+      all[0]["completions/mean_length"].get<double>(),
+      masked[0]["completions/mean_length"].get<double>());
+  for (size_t i = 0; i < 12; ++i)
+    EXPECT_NEAR(all[i]["loss"].get<double>(), packed[i]["loss"].get<double>(), 1e-4);
+}
+
+TEST(Lessons, DpoLearnsFromPairs) {
+  TinyWorld world;
+  world.write(
+      "pairs.jsonl",
+      "{\"prompt\": \"f a\", \"chosen\": \"a b\", \"rejected\": \"b b\"}\n"
+      "{\"prompt\": \"f b\", \"chosen\": \"a a\", \"rejected\": \"b a b\"}\n");
+  auto run = world.run(
+      "train -c config.yaml --data.train=pairs.jsonl --train.method=dpo "
+      "--train.max_steps=12 --train.learning_rate=0.05");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto rows = metrics_in(world, "run");
+  EXPECT_GT(rows[11]["rewards/margins"], rows[0]["rewards/margins"]);
+  EXPECT_NEAR(rows[0]["loss"].get<double>(), 0.693147, 1e-4);  // log 2
+}
+
+TEST(Lessons, ALineThatIsNoLessonIsNamed) {
+  TinyWorld world;
+  auto run = world.run("sft -c config.yaml");  // its data.train holds tasks
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_NE(
+      run.errors.find("tasks.jsonl:1] expected \"completion\""), std::string::npos)
+      << run.errors;
+}
+
+}  // namespace pupil

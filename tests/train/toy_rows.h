@@ -1,0 +1,59 @@
+// What toy runs wrote and learned, for comparing two of them.
+
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "train/toy_run.h"
+
+namespace pupil::testing {
+
+// Of a JSON Lines file, or of one that is a single object.
+inline std::vector<nlohmann::json> rows_of(
+    const std::filesystem::path& path, bool single = false) {
+  std::vector<nlohmann::json> rows;
+  std::ifstream in(path);
+  if (single) return {nlohmann::json::parse(in)};
+  for (std::string line; std::getline(in, line);)
+    rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+// Metrics without the clock's.
+inline std::vector<nlohmann::json> timeless(std::vector<nlohmann::json> rows) {
+  for (auto& row : rows) {
+    for (const char* name :
+         {"step_time",
+          "time/generate",
+          "time/score",
+          "time/update",
+          "speed/generate",
+          "speed/update"}) {
+      row.erase(name);
+    }
+  }
+  return rows;
+}
+
+inline void expect_same_bits(const ToyRun& a, const ToyRun& b) {
+  const auto &x = *a.learner, &y = *b.learner;
+  for (size_t i = 0; i < x.params().size(); ++i) {
+    EXPECT_TRUE(mx::array_equal(x.params()[i], y.params()[i]).item<bool>());
+    EXPECT_TRUE(
+        mx::array_equal(
+            x.optimizer().second_moments()[i], y.optimizer().second_moments()[i])
+            .item<bool>());
+  }
+  EXPECT_EQ(x.optimizer().step(), y.optimizer().step());
+}
+
+// Asks to stop once `steps` steps are done.
+inline void stop_after(ToyRun& run, int steps) {
+  auto count = std::make_shared<int>(0);
+  run.hooks.on_metrics = [count](const nlohmann::ordered_json&) { ++*count; };
+  run.hooks.stop_requested = [count, steps] { return *count >= steps; };
+}
+
+}  // namespace pupil::testing
