@@ -285,14 +285,8 @@ struct TrainConfig {
       self.gradient_checkpointing,
       "compute blocks again in the backward pass: a third more work, the same "
       "gradient, "
-      "far less memory; auto: where a microbatch's activations would need more than "
-      "half "
-      "of the memory that is free",
+      "far less memory; auto: where activations would fill half of the free memory",
       Choices{"auto|on|off"});
-    f("max_logp_difference",
-      self.max_logp_difference,
-      "stop if trainer and sampler differ by more, in nats (mean over tokens)",
-      kPositive);
     f("save_steps", self.save_steps, "steps between checkpoints", kAtLeastOne);
     f("save_total_limit", self.save_total_limit, "checkpoints kept", kAtLeastOne);
     f("eval_steps",
