@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
 
 #include "config/load_config.h"
 #include "config/schema.h"
@@ -12,7 +14,9 @@ namespace {
 
 /// `config` written to a file and read again.
 Config through_yaml(const Config& config) {
-  const std::string path = testing::TempDir() + "dump_config_test.yaml";
+  const std::string path = testing::TempDir() + "dump_config_" +
+                           std::to_string(::getpid()) +
+                           ".yaml";  // tests run side by side
   std::ofstream(path) << dump_yaml(config);
   const Config loaded = load_config(path, {});
   std::filesystem::remove(path);
