@@ -74,6 +74,7 @@ struct TrainConfig {
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     visit_steps(self, f);
+    visit_optimizer(self, f);
     visit_loss(self, f);
     visit_kl(self, f);
     visit_entropy(self, f);
@@ -104,6 +105,10 @@ struct TrainConfig {
       self.steps_per_generation,
       "steps whose prompts are sampled at once, before the first of them",
       kAtLeastOne);
+  }
+
+  template <class Self, class F>
+  static void visit_optimizer(Self& self, F&& f) {
     f("learning_rate", self.learning_rate, "peak learning rate", kNotNegative);
     f("lr_scheduler_type",
       self.lr_scheduler_type,
