@@ -122,15 +122,6 @@ std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
   return groups;
 }
 
-}  // namespace
-
-bool learns_from_file(const TrainConfig& train) {
-  return train.method == "sft" ||
-         (preference_of(train.method) && train.method != "online_dpo");
-}
-
-namespace {
-
 // Where lines are packed: a group that begins with the same tokens. Null: none does.
 RolloutGroup* group_beginning_with(
     const std::vector<int>& tokens, std::vector<RolloutGroup>& groups) {

@@ -6,9 +6,6 @@
 
 namespace pupil {
 
-/// Whether `train.method` learns from the lines of `data.train` (data/lesson_file.h).
-bool learns_from_file(const TrainConfig& train);
-
 /// Stages whose groups are the lines of `data.train` with their answers as rollouts:
 /// good ones with reward 1, bad ones with -1. Nothing is sampled or scored. Prompts and
 /// answers go through the chat template; without `data.mask_prompt` an imitated line is

@@ -8,7 +8,6 @@
 #include "app/assemble.h"
 #include "app/commands.h"
 #include "app/judge_report.h"
-#include "app/lessons.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -16,6 +15,7 @@
 #include "models/adapters.h"
 #include "reward/teacher.h"
 #include "train/evaluation.h"
+#include "train/loss_settings.h"
 #include "train/report.h"
 #include "train/self_check.h"
 

@@ -146,4 +146,9 @@ ScaleRewards scale_rewards(const TrainConfig& resolved) {
   return scale_rewards_of(resolved.scale_rewards.value());
 }
 
+bool learns_from_file(const TrainConfig& train) {
+  return train.method == "sft" ||
+         (preference_of(train.method) && train.method != "online_dpo");
+}
+
 }  // namespace pupil

@@ -34,4 +34,7 @@ bool learns_without_spread(const TrainConfig& resolved);
 Baseline baseline(const TrainConfig& resolved);
 ScaleRewards scale_rewards(const TrainConfig& resolved);
 
+/// Whether `train.method` learns from the lines of `data.train` (data/lesson_file.h).
+bool learns_from_file(const TrainConfig& train);
+
 }  // namespace pupil

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 
 #include "algo/advantage.h"
 #include "base/progress.h"
@@ -221,26 +222,49 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
   return rows;
 }
 
+namespace {
+
+using Fields = std::function<std::string(const char* label, const char* key, int)>;
+
+// What was sampled and what it earned.
+std::string sampling_text(
+    const StepRecord& record, const Json& row, const Fields& field) {
+  std::string line =
+      field("reward", "reward", 3) + field("+-", "reward_std", 3).substr(1);
+  if (record.with_kl) line += field("kl", "kl", 4);
+  line += field("entropy", "entropy", 2) + field("loss", "loss", 4) +
+          field("grad", "grad_norm", 3);
+  if (row.contains("clip_ratio/region_mean"))
+    line += field("clip", "clip_ratio/region_mean", 3);
+  return line + field("length", "completions/mean_length", 0) +
+         field("sample", "time/generate", 1) + " s" +
+         field("at", "speed/generate", 0).substr(1) + " tok/s" +
+         field("score", "time/score", 1) + " s";
+}
+
+// The same of a step on answers that were given.
+std::string given_text(const Json& row, const Fields& field) {
+  auto line = field("loss", "loss", 4);
+  if (row.contains("rewards/margins"))
+    line += field("margin", "rewards/margins", 3) +
+            field("accuracy", "rewards/accuracies", 2);
+  return line + field("grad", "grad_norm", 3) +
+         field("length", "completions/mean_length", 0);
+}
+
+}  // namespace
+
 std::string step_line(const StepRecord& record, int max_steps, double eta_s) {
   auto row = metrics_row(record);
   auto field = [&](const char* label, const char* key, int digits) {
     return "  " + std::string(label) + " " + rounded(row[key], digits);
   };
-  std::string line = "step " + std::to_string(record.step) + "/" +
-                     std::to_string(max_steps) + field("reward", "reward", 3) +
-                     field("+-", "reward_std", 3).substr(1);
-  if (record.with_kl) line += field("kl", "kl", 4);
-  line += field("entropy", "entropy", 2) + field("loss", "loss", 4) +
-          field("grad", "grad_norm", 3);
-  if (row.contains("clip_ratio/region_mean")) {
-    line += field("clip", "clip_ratio/region_mean", 3);
-  }
-  line += field("length", "completions/mean_length", 0) +
-          field("sample", "time/generate", 1) + " s" +
-          field("at", "speed/generate", 0).substr(1) + " tok/s" +
-          field("score", "time/score", 1) + " s" + field("train", "time/update", 1) +
-          " s" + field("at", "speed/update", 0).substr(1) + " tok/s  " +
-          duration_text(eta_s) + " left";
+  std::string line =
+      "step " + std::to_string(record.step) + "/" + std::to_string(max_steps);
+  line += record.sampled ? sampling_text(record, row, field) : given_text(row, field);
+  line += field("train", "time/update", 1) + " s" +
+          field("at", "speed/update", 0).substr(1) + " tok/s  " + duration_text(eta_s) +
+          " left";
   if (row.contains("rewards/teacher/mean"))
     line += field("teacher", "rewards/teacher/mean", 3);
   if (row["unscored"] != 0) line += field("unscored", "unscored", 0);

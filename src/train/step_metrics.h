@@ -32,6 +32,7 @@ struct StepRecord {
   double learning_rate = 0;
   bool skipped = false;  // nothing to learn from: no update
   bool with_kl = false;
+  bool sampled = true;                 // not: answers that were given
   std::optional<double> reward_kl;     // nats a token, where the KL is in the reward
   std::optional<double> kl_coef;       // beta, where it moves
   std::optional<double> entropy_coef;  // where there is an entropy bonus

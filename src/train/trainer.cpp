@@ -168,6 +168,7 @@ std::vector<StepRecord> Trainer::sample(RunMemory& memory) {
   StepRecord shared;
   shared.reward_names = stages_.reward_names;
   shared.with_kl = train.beta.value() != 0 && !preference_config(train);
+  shared.sampled = !learns_from_file(train);
   shared.loss_config = policy_loss_config(train);
   shared.num_tokens = memory.num_tokens;
   set_advantages(round, shared, memory.baselines);
