@@ -46,12 +46,11 @@ struct PreferenceLoss {
 
 /// With the score s = sum_t log p - log p_ref of a completion, or for simpo the mean of
 /// log p over its tokens, and the margin d = s_good - s_bad of a pair:
-///   dpo    -log sigmoid(beta d)                                   arXiv:2305.18290 eq.
-///   7 ipo    (d / tokens - 1 / (2 beta))^2                          arXiv:2310.12036
-///   eq. 17
+///   dpo    -log sigmoid(beta d)              arXiv:2305.18290, eq. 7
+///   ipo    (d / tokens - 1 / (2 beta))^2     arXiv:2310.12036, eq. 17
 ///          where each score is divided by its own number of tokens
-///   simpo  -log sigmoid(beta d - gamma)                           arXiv:2405.14734 eq.
-///   6 kto    w (1 - sigmoid(+-beta (s - z))), z = totals.kl_baseline  arXiv:2402.01306
+///   simpo  -log sigmoid(beta d - gamma)      arXiv:2405.14734, eq. 6
+///   kto    w (1 - sigmoid(+-beta (s - z)))   arXiv:2402.01306, z = totals.kl_baseline
 ///          with + and w = desirable_weight for the good ones
 /// label_smoothing e: (1 - e) l(d) + e l(-d). The loss is the mean over the step's
 /// pairs (num_sequences / 2), kto's over its completions. A microbatch of pairs is one

@@ -58,8 +58,8 @@ TEST(Lessons, DpoLearnsFromPairs) {
       "--train.max_steps=12 --train.learning_rate=0.05");
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   auto rows = metrics_in(world, "run");
-  EXPECT_NE(run.errors.find("  margin "), std::string::npos) << run.errors;
-  EXPECT_EQ(run.errors.find("  sample "), std::string::npos) << run.errors;
+  EXPECT_NE(run.output.find("  margin "), std::string::npos) << run.errors;
+  EXPECT_EQ(run.output.find("  sample "), std::string::npos) << run.errors;
   EXPECT_GT(rows[11]["rewards/margins"], rows[0]["rewards/margins"]);
   EXPECT_NEAR(rows[0]["loss"].get<double>(), 0.693147, 1e-4);  // log 2
 }
