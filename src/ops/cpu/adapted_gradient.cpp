@@ -19,10 +19,6 @@ void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
     for (int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
 }
 
-Floats room(int64_t count) {
-  return std::make_unique_for_overwrite<float[]>(count);
-}
-
 /// One linear's share of a run.
 struct Part {
   MatrixB weight;
@@ -73,12 +69,12 @@ struct Run {
   // linears'.
   void down(const std::vector<Floats>& inners) {
     int64_t rows = total_rank(), first = 0;
-    auto turned = room(m * rows), product = room(rows * in);
+    std::vector<float> turned(m * rows), product(rows * in);
     for (size_t i = 0; i < parts.size(); first += ranks[i], ++i)
-      transpose(inners[i].get(), m, ranks[i], turned.get() + first * m);
+      transpose(inners[i].get(), m, ranks[i], turned.data() + first * m);
     auto right = float_matrix(x, in, false);
-    multiply({turned.get(), m, right, product.get(), in, rows, in, m, false});
-    const float* from = product.get();
+    multiply({turned.data(), m, right, product.data(), in, rows, in, m, false});
+    const float* from = product.data();
     for (size_t i = 0; i < parts.size(); from += ranks[i] * in, ++i)
       transpose(from, ranks[i], in, parts[i].da.data());
   }
@@ -89,9 +85,9 @@ struct Run {
     int64_t columns = total_rank();
     auto a = float_matrix(joined.data(), columns, false);
     auto inner = scaled_product(x, in, a, m, columns, in, scale);
-    auto turned = room(m * columns);
-    transpose(inner.get(), m, columns, turned.get());
-    const float* rows = turned.get();
+    std::vector<float> turned(m * columns);
+    transpose(inner.get(), m, columns, turned.data());
+    const float* rows = turned.data();
     for (size_t i = 0; i < parts.size(); rows += ranks[i] * m, ++i) {
       auto& p = parts[i];
       auto dy = float_matrix(p.dy.data(), p.out, false);
