@@ -102,11 +102,6 @@ inline constexpr std::array kMethods = {
 };
 // clang-format on
 
-/// "grpo|dr_grpo|...", for config choices.
-inline constexpr std::string_view kMethodNames =
-    "grpo|dr_grpo|dapo|gspo|luspo|cispo|sapo|vespo|dual_clip|gmpo|clip_cov|kl_cov|rloo|"
-    "opo|reinforce_pp|reinforce_pp_baseline|reinforce|plain";
-
 /// Methods of given answers: `sft` imitates them, the others tell good from bad ones.
 /// They have no baseline and no ratio.
 struct AnswerMethod {
@@ -132,7 +127,7 @@ inline constexpr std::array kAnswerMethods = {
 };
 // clang-format on
 
-/// What `train.method` may be: the names of both tables.
+/// What `train.method` may be, for config choices: the names of both tables.
 inline constexpr std::string_view kTrainMethods =
     "grpo|dr_grpo|dapo|gspo|luspo|cispo|sapo|vespo|dual_clip|gmpo|clip_cov|kl_cov|rloo|"
     "opo|reinforce_pp|reinforce_pp_baseline|reinforce|plain|sft|dpo|ipo|simpo|kto|"

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
-
-std::vector<float> to_host(const mx::array& a) {
-  auto flat = mx::contiguous(mx::astype(a, mx::float32));
-  flat.eval();
-  return {flat.data<float>(), flat.data<float>() + flat.size()};
-}
 
 struct HostValues {
   std::vector<float> mask, ratio, entropy, kl, old, sampler, advantages, phi;
@@ -119,16 +115,16 @@ PolicyMetrics measure(
     const mx::array& entropy,
     const mx::array& sampler_logprobs) {
   auto optional = [](const std::optional<mx::array>& a) {
-    return a ? to_host(*a) : std::vector<float>();
+    return a ? host_values(*a) : std::vector<float>();
   };
   HostValues values{
-      to_host(in.mask),
-      to_host(loss.ratio),
-      to_host(entropy),
+      host_values(in.mask),
+      host_values(loss.ratio),
+      host_values(entropy),
       optional(loss.kl),
-      to_host(in.old_logprobs),
-      to_host(sampler_logprobs),
-      to_host(in.advantages),
+      host_values(in.old_logprobs),
+      host_values(sampler_logprobs),
+      host_values(in.advantages),
       optional(loss.phi)};
   PolicyMetrics metrics;
   size_t rows = in.mask.shape(0), width = in.mask.shape(1);
@@ -143,7 +139,7 @@ void add_importance(
     const mx::array& importance,
     const mx::array& mask,
     bool by_sequence) {
-  auto weights = to_host(importance), inside = to_host(mask);
+  auto weights = host_values(importance), inside = host_values(mask);
   size_t width = mask.shape(1);
   for (size_t i = 0; i < weights.size(); ++i) {
     bool counts = by_sequence ? i % width == 0 : inside[i] != 0;

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
@@ -68,12 +70,6 @@ mx::array kto_loss(
   return mx::sum(weights * (number(1) - value));
 }
 
-std::vector<float> to_host(const mx::array& a) {
-  auto flat = mx::contiguous(mx::astype(a, mx::float32));
-  flat.eval();
-  return {flat.data<float>(), flat.data<float>() + flat.size()};
-}
-
 }  // namespace
 
 std::optional<Preference> preference_of(std::string_view method) {
@@ -113,8 +109,8 @@ PreferenceMetrics& PreferenceMetrics::operator+=(const PreferenceMetrics& other)
 
 PreferenceMetrics measure_preference(
     const PreferenceInputs& in, const PreferenceLoss& loss, bool has_pairs) {
-  auto rewards = to_host(loss.rewards), signs = to_host(in.advantages);
-  auto logps = to_host(mx::sum(masked(in.logprobs, in.mask), 1));
+  auto rewards = host_values(loss.rewards), signs = host_values(in.advantages);
+  auto logps = host_values(mx::sum(masked(in.logprobs, in.mask), 1));
   PreferenceMetrics m;
   for (size_t i = 0; i < rewards.size(); ++i) {
     bool good = signs[i] > 0;

@@ -6,16 +6,11 @@
 #include <numeric>
 
 #include "base/random.h"
+#include "ops/host_values.h"
 
 namespace pupil {
 
 namespace {
-
-std::vector<float> to_host(const mx::array& a) {
-  auto flat = mx::contiguous(mx::astype(a, mx::float32));
-  flat.eval();
-  return {flat.data<float>(), flat.data<float>() + flat.size()};
-}
 
 double mean_of(const std::vector<float>& values) {
   double sum = std::accumulate(values.begin(), values.end(), 0.0);
@@ -64,7 +59,7 @@ std::optional<float> quantile(std::vector<float> values, double q) {
 
 float entropy_threshold_of(
     const mx::array& entropies, const mx::array& mask, double top_entropy_quantile) {
-  auto values = to_host(entropies), weights = to_host(mask);
+  auto values = host_values(entropies), weights = host_values(mask);
   std::vector<float> kept;
   for (size_t i = 0; i < values.size(); ++i) {
     if (weights[i] != 0) kept.push_back(values[i]);

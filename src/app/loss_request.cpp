@@ -10,6 +10,7 @@
 #include "algo/sampler_correction.h"
 #include "app/trl_request.h"
 #include "app/trl_settings.h"
+#include "ops/host_values.h"
 
 namespace pupil {
 
@@ -19,12 +20,6 @@ using Json = nlohmann::ordered_json;
 
 mx::array to_array(const NumberTable& table) {
   return mx::array(table.values.data(), {table.rows, table.columns}, mx::float32);
-}
-
-std::vector<float> to_host(const mx::array& a) {
-  auto flat = mx::contiguous(a);
-  flat.eval();
-  return {flat.data<float>(), flat.data<float>() + flat.size()};
 }
 
 // A table of the shape of `logprobs`; none where unset.
@@ -48,7 +43,7 @@ std::optional<mx::array> mask_like(
     const TrlRequest& request, const char* key, const mx::array& logprobs) {
   auto mask = like(request, key, logprobs);
   if (!mask) return mask;
-  for (float value : to_host(*mask)) {
+  for (float value : host_values(*mask)) {
     if (value != 0 && value != 1) reject_field(key, "0 and 1 only", value);
   }
   return mask;
@@ -166,7 +161,7 @@ Json metrics_of(
 }
 
 Json rows_of(const mx::array& table) {
-  auto values = to_host(table);
+  auto values = host_values(table);
   auto width = static_cast<size_t>(table.shape(1));
   Json rows = Json::array();
   for (size_t i = 0; i < values.size(); ++i) {

@@ -1,6 +1,7 @@
 #include "ops/no_cache.h"
 
 #include <mutex>
+#include <optional>
 
 #include "mlx/memory.h"
 #include "ops/cpu/arrays.h"
@@ -10,7 +11,7 @@ namespace {
 
 std::mutex mutex;
 int alive = 0;
-size_t limit_before = 0;
+std::optional<size_t> limit_before;  // where it was switched off
 
 }  // namespace
 
@@ -23,7 +24,9 @@ NoCache::NoCache() {
 
 NoCache::~NoCache() {
   std::lock_guard lock(mutex);
-  if (--alive == 0 && cpu::on_cpu()) mlx::core::set_cache_limit(limit_before);
+  if (--alive > 0 || !limit_before) return;
+  mlx::core::set_cache_limit(*limit_before);
+  limit_before.reset();
 }
 
 }  // namespace pupil

@@ -9,12 +9,6 @@ namespace pupil {
 
 namespace {
 
-GroupRewards rewards_of(const RolloutGroup& group) {
-  GroupRewards rewards;
-  for (const auto& rollout : group.rollouts) rewards.push_back(rollout.reward);
-  return rewards;
-}
-
 GroupRewards scores_of(const RolloutGroup& group, size_t function) {
   GroupRewards scores;
   for (const auto& r : group.rollouts) {

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <functional>
 
-#include "algo/advantage.h"
 #include "base/progress.h"
 #include "train/agreement.h"
 
@@ -19,12 +18,6 @@ using Json = nlohmann::ordered_json;
 // Null, not NaN: the row must stay JSON.
 Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-
-GroupRewards rewards_of(const RolloutGroup& group) {
-  GroupRewards rewards;
-  for (const auto& r : group.rollouts) rewards.push_back(r.reward);
-  return rewards;
 }
 
 template <class F>
@@ -202,6 +195,12 @@ Json metrics_row(const StepRecord& record) {
   row["speed/update"] = per_second(record.policy.num_tokens, record.seconds.update);
   for (const auto& [name, value] : record.more) row[name] = number(value);
   return row;
+}
+
+GroupRewards rewards_of(const RolloutGroup& group) {
+  GroupRewards rewards;
+  for (const auto& r : group.rollouts) rewards.push_back(r.reward);
+  return rewards;
 }
 
 std::vector<Json> rollout_rows(const StepRecord& record) {

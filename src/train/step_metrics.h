@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "algo/advantage.h"
 #include "algo/policy_metrics.h"
 #include "algo/preference_loss.h"
 #include "data/types.h"
@@ -44,6 +45,9 @@ struct StepRecord {
   PhaseSeconds seconds;
   std::vector<std::pair<std::string, double>> more;  // Stages::take_metrics
 };
+
+/// The rewards of a group's rollouts, in order.
+GroupRewards rewards_of(const RolloutGroup& group);
 
 /// TRL's names; besides them `unscored` (rollouts without a reward),
 /// `rewards/<name>/unscored`, `agreement/*` (train/agreement.h), `teacher/*`,

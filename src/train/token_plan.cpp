@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
@@ -11,16 +13,10 @@ struct StepTokens {
   std::vector<float> logprobs, entropies, advantages;
 };
 
-std::vector<float> to_host(const mx::array& a) {
-  auto flat = mx::contiguous(mx::astype(a, mx::float32));
-  flat.eval();
-  return {flat.data<float>(), flat.data<float>() + flat.size()};
-}
-
 void add_tokens(StepTokens& tokens, const Learner& learner, const Microbatch& batch) {
   auto values = learner.logprobs(batch);
-  auto logprobs = to_host(values.logprobs), entropies = to_host(values.entropy);
-  auto mask = to_host(batch.mask), advantages = to_host(batch.advantages);
+  auto logprobs = host_values(values.logprobs), entropies = host_values(values.entropy);
+  auto mask = host_values(batch.mask), advantages = host_values(batch.advantages);
   size_t width = batch.mask.shape(1);
   for (size_t i = 0; i < mask.size(); ++i) {
     if (mask[i] == 0) continue;
@@ -34,7 +30,7 @@ void add_tokens(StepTokens& tokens, const Learner& learner, const Microbatch& ba
 void set_selected(std::span<Microbatch> batches, const std::vector<float>& chosen) {
   size_t next = 0;
   for (auto& batch : batches) {
-    auto mask = to_host(batch.mask);
+    auto mask = host_values(batch.mask);
     for (float& value : mask) {
       if (value != 0) value = chosen.at(next++);
     }

@@ -28,7 +28,6 @@ TEST(Methods, ChoicesAreTheTables) {
     methods += (methods.empty() ? "" : "|") + std::string(m.name);
   for (const auto& t : kLossTypes)
     types += (types.empty() ? "" : "|") + std::string(t.name);
-  EXPECT_EQ(methods, kMethodNames);
   for (const auto& m : kAnswerMethods) methods += "|" + std::string(m.name);
   EXPECT_EQ(methods, kTrainMethods);
   EXPECT_EQ(types, kLossTypeNames);

@@ -147,5 +147,29 @@ TEST(Lora, SelectsLayersAndKeys) {
   EXPECT_THROW(attach_lora(model, config, 0), std::invalid_argument);
 }
 
+// How often a block's attention is asked for in a forward and a backward pass.
+int attention_calls(bool recompute) {
+  auto model = tiny_decoder();
+  attach_lora(model, {.rank = 4}, 1);
+  model.recompute_blocks = recompute;
+  int calls = 0;
+  AttendFn attend = [&](int, const mx::array& q, const mx::array&, const mx::array&) {
+    ++calls;
+    return q;
+  };
+  std::function<mx::array(const mx::array&)> loss = [&](const mx::array& lora_a) {
+    auto copy = model;
+    copy.model.layers[0].self_attn.q_proj.lora->a = lora_a;
+    return mx::sum(copy(some_tokens({5}, 1), mx::arange(5), attend));
+  };
+  mx::grad(loss)(model.model.layers[0].self_attn.q_proj.lora->a).eval();
+  return calls;
+}
+
+TEST(Decoder, RecomputedBlocksRunAgainInTheBackwardPass) {
+  EXPECT_EQ(attention_calls(false), tiny_config().num_layers);
+  EXPECT_EQ(attention_calls(true), 2 * tiny_config().num_layers);
+}
+
 }  // namespace
 }  // namespace pupil

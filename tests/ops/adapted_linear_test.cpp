@@ -11,13 +11,11 @@ namespace pupil {
 namespace {
 
 using ops_test::distance;
+using ops_test::kTolerance;
 using ops_test::normal;
 using ops_test::quantized;
 using ops_test::same_bits;
 using ops_test::with_each_isa;
-
-// Sums of up to 1000 products in another order.
-constexpr float kTolerance = 2e-5f;
 
 LowRank low_rank(int in, int out, int rank) {
   return {normal({in, rank}, 5), normal({rank, out}, 6), 0.5f};

@@ -13,13 +13,12 @@ namespace pupil {
 namespace {
 
 using ops_test::distance;
+using ops_test::kTolerance;
 using ops_test::normal;
 using ops_test::quantized;
 using ops_test::same_bits;
 using ops_test::with_each_isa;
 
-// Sums of up to 1000 products in another order.
-constexpr float kTolerance = 2e-5f;
 // A quantised weight's products round their input to 16 bits of a group's largest, and
 // the gradient's weights to 13.
 constexpr float kCodedTolerance = 5e-5f;

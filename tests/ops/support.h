@@ -35,6 +35,9 @@ inline QuantizedWeight quantized(
   return q;
 }
 
+/// For sums of up to 1000 products in another order.
+constexpr float kTolerance = 2e-5f;
+
 /// max |a - b|, relative to max |b| where that is above 1; 0 for empty arrays.
 inline float distance(const mx::array& a, const mx::array& b) {
   EXPECT_EQ(a.shape(), b.shape());

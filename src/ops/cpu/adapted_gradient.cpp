@@ -81,8 +81,8 @@ struct Run {
 
   // dB [r, out] = scale (x A)^T dy
   void up() {
-    auto joined = joined_downs(downs, ranks, in);
-    int64_t columns = total_rank();
+    JoinedDowns joined(downs, ranks, in);
+    int64_t columns = joined.columns();
     auto a = float_matrix(joined.data(), columns, false);
     auto inner = scaled_product(x, in, a, m, columns, in, scale);
     std::vector<float> turned(m * columns);
@@ -142,17 +142,16 @@ class AdaptedVjp : public CpuPrimitive {
 
 }  // namespace
 
-std::vector<float> joined_downs(
-    const std::vector<FloatInput>& downs,
-    const std::vector<int64_t>& ranks,
-    int64_t in) {
-  int64_t total = std::accumulate(ranks.begin(), ranks.end(), int64_t{0});
-  std::vector<float> joined(in * total);
-  float* to = joined.data();
+JoinedDowns::JoinedDowns(
+    const std::vector<FloatInput>& downs, const std::vector<int64_t>& ranks, int64_t in)
+    : only_(downs[0].data()),
+      columns_(std::accumulate(ranks.begin(), ranks.end(), int64_t{0})) {
+  if (downs.size() == 1) return;
+  copy_.resize(in * columns_);
+  float* to = copy_.data();
   for (int64_t k = 0; k < in; ++k)
     for (size_t i = 0; i < downs.size(); ++i)
       to = std::copy_n(downs[i].data() + k * ranks[i], ranks[i], to);
-  return joined;
 }
 
 AdaptedGradients adapted_gradients(

@@ -38,10 +38,22 @@ AdaptedGradients adapted_gradients(
     const std::vector<mx::array>& dys,
     const AdaptedFormat& format);
 
-/// A [in, r_i] of several linears side by side: [in, R] for R the sum of the ranks.
-std::vector<float> joined_downs(
-    const std::vector<FloatInput>& downs,
-    const std::vector<int64_t>& ranks,
-    int64_t in);
+/// A [in, r_i] of several linears side by side: [in, R] for R the sum of the ranks. The
+/// A itself where it is the only one.
+class JoinedDowns {
+ public:
+  JoinedDowns(
+      const std::vector<FloatInput>& downs,
+      const std::vector<int64_t>& ranks,
+      int64_t in);
+
+  const float* data() const { return copy_.empty() ? only_ : copy_.data(); }
+  int64_t columns() const { return columns_; }
+
+ private:
+  const float* only_;
+  int64_t columns_;
+  std::vector<float> copy_;
+};
 
 }  // namespace pupil::cpu

@@ -100,13 +100,13 @@ class AdaptedProduct : public CpuPrimitive {
     std::vector<int64_t> ranks;
     for (size_t i = num_arrays + 1; i < in.size(); i += num_arrays + 2)
       ranks.push_back(in[i].shape(1));
-    auto joined = joined_downs(downs, ranks, k);
+    JoinedDowns joined(downs, ranks, k);
     std::vector<Product> products;
     const float* down = joined.data();
     for (size_t i = 0; i < ys.size(); down += ranks[i], ++i) {
-      int64_t n = out[i].shape(-1), stride = static_cast<int64_t>(joined.size()) / k;
+      int64_t n = out[i].shape(-1);
       LowRankTerm term{
-          float_matrix(down, stride, false),
+          float_matrix(down, joined.columns(), false),
           float_matrix(ups[i].data(), n, false),
           ranks[i],
           format.scale};

@@ -1,6 +1,7 @@
 #include "ops/cpu/gemm.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <vector>
 
 #include "ops/cpu/code_order.h"
@@ -12,7 +13,7 @@ namespace {
 
 // A tile below this many multiply-adds costs more to hand over than to compute.
 constexpr int64_t kMinTileWork = 32 * 1024;
-// Unpacking a weight pays from so many rows on.
+// Rows of a tile, at least: unpacking a weight pays for them, or packing a dense one.
 constexpr int64_t kMinTileRows = 48;
 constexpr int64_t kMinDenseRows = 12;
 
@@ -161,7 +162,11 @@ void multiply_codes(std::span<const Product> products, const Terms& terms) {
          g.k,
          g.accumulate,
          terms[gemms.size()]});
-    if (gemms.back().few_rows()) tiling.rows = g.m;
+    if (gemms.back().few_rows()) {
+      if (g.accumulate)
+        throw std::invalid_argument("[multiply] few rows of x W^T are not added to C");
+      tiling.rows = g.m;
+    }
     add_tiles(g, tiling, tiles);
     owners.resize(tiles.size(), static_cast<int>(gemms.size()) - 1);
   }
