@@ -31,7 +31,8 @@ std::vector<int> answer_ids(
   if (!begins) {
     throw std::invalid_argument(
         "the chat template writes the prompt otherwise once it is answered, so that "
-        "the answer's tokens cannot be told");
+        "the answer's tokens cannot be told; give the line as {\"text\"} to `pupil "
+        "sft`, or use another template");
   }
   return {all.begin() + static_cast<std::ptrdiff_t>(prompt.size()), all.end()};
 }
@@ -96,7 +97,9 @@ RolloutGroup group_of(
   cut(group, config.data.max_seq_length);
   for (const auto& rollout : group.rollouts) {
     if (rollout.completion.tokens.empty()) {
-      throw std::invalid_argument("no token is left to learn from");
+      throw std::invalid_argument(
+          "no token is left to learn from; raise data.max_seq_length, or drop the "
+          "line");
     }
   }
   return group;

@@ -9,10 +9,8 @@
 //   S<n>:...              set, frozenset d<n>:<key><value>...   dict
 //   g<n>:...              iterator, as its items
 //   o<n>:<type name>      anything else
-//   r<n>:<id> <type name> an object that stays in the student's box; without its name
-//   on
-//                         its way back. Only where the tests make objects of a class
-//                         that the answer defines.
+//   r<n>:<id> <type name> an object that stays in the student's box; back: <id> alone.
+//                         Only where the tests make objects of the answer's classes.
 // Instances of subclasses are taken as their base, views of a dict as sets, a Fraction
 // or Decimal as the int or float that equals it: as Python's == would.
 //
@@ -21,15 +19,13 @@
 //   from it, one for each   V encoded value    X type name \n message    T ran out of
 //   time
 //     and for an A          M encoded (value, arguments as the call left them)
-//   to the checker          C name classes... \n setup (with classes, P when it is
-//   over)
-//                           E test   and the student's replies, passed on
+//   to the checker          C name classes... \n setup   E test   and the student's
+//                           replies, passed on
 //   from the checker        P passed    F message    U cannot be asked of another
-//   process
-//                           A as above: to be passed on
-// The name of an A: that of a function or class; ".name", where the reply may hold
-// objects;
-// "..get", "..set" and "..call", which do that with an object of theirs.
+//                           process    A as above, to be passed on; with classes, P
+//                           also when the setup is over
+// The name of an A is that of a function or class; ".name", where the reply may hold
+// objects; "..get", "..set" and "..call", which do that with an object of theirs.
 
 #pragma once
 
