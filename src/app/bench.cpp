@@ -24,12 +24,16 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kWorks = 7;  // that are run --runs times, and once to warm up
+// Works that are run --runs times, and once to warm up: all, and the policy step.
+constexpr int kWorks = 7, kStepWorks = 1;
 
 struct BenchOptions {
   std::string model, shape;
   int runs = 3, threads = 0;
   bool json = false, first_step = false;
+  PolicyWork work;
+  bool only_step = false;
+  std::string checkpointing = "auto";
 };
 
 double median(std::vector<double> values) {
@@ -49,35 +53,63 @@ class Bench {
   Bench(const BenchOptions& options, std::string model_dir)
       : options_(options),
         model_dir_(std::move(model_dir)),
-        progress_("bench", "runs", kWorks * (options.runs + 1)),
+        progress_(
+            "bench",
+            "runs",
+            (options.only_step ? kStepWorks : kWorks) * (options.runs + 1)),
         model_(model_dir_) {}
 
+  /// The whole report, or that of the policy step alone.
   Json run() {
     Json report = {{"threads", cpu::num_threads()}, {"cpu", cpu_features_text()}};
+    if (!options_.only_step) add_sampling(report);
+    model_.attach(recompute());
+    add_policy_step(report);
+    if (!options_.only_step) add_the_rest(report);
+    return report;
+  }
+
+ private:
+  std::optional<bool> recompute() const {
+    if (options_.checkpointing == "auto") return std::nullopt;
+    return options_.checkpointing == "on";
+  }
+
+  void add_sampling(Json& report) {
     report["prefill_tok_s"] =
         rounded(512 / of_runs([&] { return model_.prefill_s(512); }), 0.1);
     for (int rows : {1, 8}) {
       double speed = of_runs([&] { return model_.decode_tok_s(rows); });
       report["decode_tok_s"][std::to_string(rows)] = rounded(speed, 0.1);
+      report["parts"]["decode_" + std::to_string(rows)] =
+          shares([&] { model_.decode_tok_s(rows); });
     }
-    Json parts = {
-        {"decode_1", shares([&] { model_.decode_tok_s(1); })},
-        {"decode_8", shares([&] { model_.decode_tok_s(8); })}};
-    model_.attach();
-    report["grpo_step"] = step([&] { return model_.policy_step(); }, true);
+  }
+
+  void add_policy_step(Json& report) {
+    const auto& work = options_.work;
+    auto planned = model_.plan(work);
+    auto& figures = report["grpo_step"] =
+        step([&] { return model_.policy_step(work); }, true);
+    figures["planned_mb"] = rounded(static_cast<double>(planned.peak()) / 1e6, 1);
+    figures["recomputes"] = planned.recomputes;
+    figures["rows"] = work.rows;
+    figures["prompt_tokens"] = work.prompt_tokens;
+    figures["new_tokens"] = work.new_tokens;
+    figures["unshared"] = work.unshared;
+    report["parts"]["grpo_step"] = shares([&] { model_.policy_step(work); });
+  }
+
+  void add_the_rest(Json& report) {
     report["sft_step"] = step([&] { return model_.supervised_step(); }, false);
-    parts["grpo_step"] = shares([&] { model_.policy_step(); });
     report["start_to_first_token_s"] = start_to(
         {"generate", "--model", model_dir_, "--raw", "--prompt", "def"},
         {"--max-tokens", "1"});
     report["start_to_first_step_s"] = start_to(
         {"bench", "--model", model_dir_, "--first-step"},
         {"--threads", std::to_string(options_.threads)});
-    report["parts"] = parts;
-    return report;
   }
 
- private:
   // The median of `runs` values, after one to warm up.
   template <class F>
   double of_runs(F&& work) {
@@ -155,42 +187,57 @@ std::string number_text(const Json& value, int digits) {
   return text;
 }
 
-void print_table(const Json& r) {
-  const auto &grpo = r["grpo_step"], &sft = r["sft_step"];
+std::string policy_work_text(const Json& step) {
+  return "policy step, " + std::to_string(step["rows"].get<int>()) + " x (" +
+         std::to_string(step["prompt_tokens"].get<int>()) + " + " +
+         std::to_string(step["new_tokens"].get<int>()) + ")" +
+         (step["unshared"].get<bool>() ? ", unshared" : "");
+}
+
+Table figures_table(const Json& r) {
   Table table{{"work", "figure", "unit"}, {}};
-  auto row = [&](const char* work, const Json& value, int digits, const char* unit) {
-    table.rows.push_back({work, number_text(value, digits), unit});
-  };
-  row("prefill, 512 tokens", r["prefill_tok_s"], 0, "tok/s");
-  row("decode, 1 row", r["decode_tok_s"]["1"], 0, "tok/s");
-  row("decode, 8 rows", r["decode_tok_s"]["8"], 0, "tok/s");
-  row("policy step, 8 x (116 + 64)", grpo["seconds"], 2, "s");
-  row("  generation", grpo["generation_s"], 2, "s");
-  row("  update", grpo["update_s"], 2, "s");
-  row("  peak memory", grpo["peak_mb"], 0, "MB");
-  row("supervised step, 8 x 160", sft["seconds"], 2, "s");
-  row("  peak memory", sft["peak_mb"], 0, "MB");
-  row("start to first token", r["start_to_first_token_s"], 2, "s");
-  row("start to first step's end", r["start_to_first_step_s"], 2, "s");
+  auto row =
+      [&](const std::string& work, const char* at, int digits, const char* unit) {
+        const Json::json_pointer pointer(at);
+        if (!r.contains(pointer)) return;
+        table.rows.push_back({work, number_text(r.at(pointer), digits), unit});
+      };
+  row("prefill, 512 tokens", "/prefill_tok_s", 0, "tok/s");
+  row("decode, 1 row", "/decode_tok_s/1", 0, "tok/s");
+  row("decode, 8 rows", "/decode_tok_s/8", 0, "tok/s");
+  row(policy_work_text(r["grpo_step"]), "/grpo_step/seconds", 2, "s");
+  row("  generation", "/grpo_step/generation_s", 2, "s");
+  row("  update", "/grpo_step/update_s", 2, "s");
+  row("  peak memory", "/grpo_step/peak_mb", 0, "MB");
+  row("  as planned before it", "/grpo_step/planned_mb", 0, "MB");
+  row("supervised step, 8 x 160", "/sft_step/seconds", 2, "s");
+  row("  peak memory", "/sft_step/peak_mb", 0, "MB");
+  row("start to first token", "/start_to_first_token_s", 2, "s");
+  row("start to first step's end", "/start_to_first_step_s", 2, "s");
+  return table;
+}
+
+Table parts_table(const Json& parts) {
+  Table table{{"share of the time", "decode 1", "decode 8", "policy step"}, {}};
+  for (const auto& [name, share] : parts["grpo_step"].items()) {
+    std::vector<std::string> cells = {name};
+    for (const char* work : {"decode_1", "decode_8", "grpo_step"}) {
+      auto share_of = parts.value(work, Json::object()).value(name, -1.0);
+      cells.push_back(share_of < 0 ? "" : number_text(100 * share_of, 1) + " %");
+    }
+    table.rows.push_back(cells);
+  }
+  return table;
+}
+
+void print_tables(const Json& r) {
   std::printf(
-      "%s, %d threads, %s; medians\n\n%s",
+      "%s, %d threads, %s; medians\n\n%s\n%s",
       r["model"].get<std::string>().c_str(),
       r["threads"].get<int>(),
       r["cpu"].get<std::string>().c_str(),
-      terminal_table(table).c_str());
-  Table parts{{"share of the time", "decode 1", "decode 8", "policy step"}, {}};
-  for (const auto& [name, share] : r["parts"]["grpo_step"].items()) {
-    std::vector<std::string> cells = {name};
-    for (const char* work : {"decode_1", "decode_8", "grpo_step"}) {
-      const auto& shares = r["parts"][work];
-      cells.push_back(
-          shares.contains(name)
-              ? number_text(100 * shares[name].get<double>(), 1) + " %"
-              : "");
-    }
-    parts.rows.push_back(cells);
-  }
-  std::printf("\n%s", terminal_table(parts).c_str());
+      terminal_table(figures_table(r)).c_str(),
+      terminal_table(parts_table(r["parts"])).c_str());
 }
 
 void run_bench(const BenchOptions& options) {
@@ -214,8 +261,30 @@ void run_bench(const BenchOptions& options) {
   if (options.json) {
     std::printf("%s\n", report.dump().c_str());
   } else {
-    print_table(report);
+    print_tables(report);
   }
+}
+
+void add_policy_work(CLI::App& command, BenchOptions& options) {
+  auto& work = options.work;
+  auto add = [&](const char* name, int& value, const char* help) {
+    command.add_option(name, value, help)
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1 << 20));
+  };
+  command.add_flag("--only-step", options.only_step, "time the policy step alone");
+  add("--rows", work.rows, "policy step: completions");
+  add("--prompt-tokens", work.prompt_tokens, "policy step: tokens of their prompt");
+  add("--new-tokens", work.new_tokens, "policy step: tokens of each completion");
+  command.add_flag(
+      "--unshared", work.unshared, "policy step: compute the prompt for every row");
+  command
+      .add_option(
+          "--gradient-checkpointing",
+          options.checkpointing,
+          "whether blocks are computed again in the backward pass")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "on", "off"}));
 }
 
 }  // namespace
@@ -233,6 +302,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--threads", options->threads, "0: one a core")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  add_policy_work(*command, *options);
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--first-step", options->first_step, "one policy step, no figures")
       ->group("");

@@ -13,7 +13,6 @@ namespace pupil {
 namespace {
 
 constexpr int kDecodePrompt = 64, kDecodeTokens = 64;
-constexpr int kStepPrompt = 116, kStepRows = 8, kStepTokens = 64;
 constexpr int kSupervisedRows = 8, kSupervisedTokens = 160;
 
 // Any ids will do: the work is the same for all.
@@ -36,6 +35,14 @@ void add_rollout(RolloutGroup& group, Completion completion, Source source) {
   rollout.source = source;
   rollout.reward = is_good ? 1.0 : 0.0;
   rollout.advantage = source == Source::teacher ? 1.0 : is_good ? 1.0 : -1.0;
+}
+
+std::vector<RolloutGroup> each_alone(const RolloutGroup& group) {
+  std::vector<RolloutGroup> groups;
+  for (const auto& rollout : group.rollouts) {
+    groups.push_back({group.prompt, group.task, {rollout}});
+  }
+  return groups;
 }
 
 }  // namespace
@@ -61,23 +68,43 @@ double BenchModel::decode_tok_s(int rows) const {
   return static_cast<double>(stats.new_tokens - rows) / stats.decode_s;
 }
 
-void BenchModel::attach() {
+void BenchModel::attach(std::optional<bool> recompute) {
   attach_lora(model_.decoder, {}, 0);
   LearnerConfig config;
   config.activation_budget = activation_budget();
+  config.gradient_checkpointing = recompute_ = recompute;
   learner_ = std::make_unique<Learner>(model_.decoder, config);
 }
 
-StepFigures BenchModel::policy_step() {
+StepFigures BenchModel::policy_step(const PolicyWork& work) {
   reset_peak_memory();
   RolloutGroup group;
-  group.prompt.tokens = some_ids(kStepPrompt, model_.decoder.config.vocab_size);
+  group.prompt.tokens = some_ids(work.prompt_tokens, model_.decoder.config.vocab_size);
   Stopwatch watch;
-  auto all = generate(model_, {&group.prompt, 1}, kStepRows, sampling(kStepTokens));
+  auto all = generate(model_, {&group.prompt, 1}, work.rows, sampling(work.new_tokens));
   for (auto& completion : all[0]) {
     add_rollout(group, std::move(completion), Source::student);
   }
-  return learn(std::move(group), watch.seconds());
+  double generation_s = watch.seconds();
+  return learn(
+      work.unshared ? each_alone(group) : std::vector{std::move(group)}, generation_s);
+}
+
+MemoryPlan BenchModel::plan(const PolicyWork& work) const {
+  StepSizes sizes{
+      .decoding_rows = work.rows,
+      .decoding_prompts = 1,
+      .group_rows = work.unshared ? 1 : work.rows,
+      .prompt_tokens = work.prompt_tokens,
+      .new_tokens = work.new_tokens,
+      .microbatch_tokens = BatchConfig().max_tokens};
+  return plan_memory(
+      model_.decoder,
+      sizes,
+      learner_->num_trained(),
+      held_memory_bytes(),
+      recompute_,
+      activation_budget());
 }
 
 StepFigures BenchModel::supervised_step() {
@@ -91,12 +118,11 @@ StepFigures BenchModel::supervised_step() {
     completion.logprobs.assign(completion.tokens.size(), NAN);
     add_rollout(group, std::move(completion), Source::teacher);
   }
-  return learn(std::move(group), 0);
+  return learn({std::move(group)}, 0);
 }
 
-StepFigures BenchModel::learn(RolloutGroup group, double generation_s) {
+StepFigures BenchModel::learn(std::vector<RolloutGroup> groups, double generation_s) {
   BatchConfig config;
-  std::vector<RolloutGroup> groups = {std::move(group)};
   Stopwatch watch;
   auto totals = totals_of(groups, config);
   for (auto& batch : pack(groups, config)) learner_->forward_backward(batch, totals);

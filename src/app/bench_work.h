@@ -8,6 +8,7 @@
 
 #include "models/model.h"
 #include "train/learner.h"
+#include "train/memory_plan.h"
 
 namespace pupil {
 
@@ -15,6 +16,12 @@ namespace pupil {
 struct StepFigures {
   double generation_s = 0, update_s = 0;
   uint64_t peak_bytes = 0;  // of the process while it ran
+};
+
+/// A policy-gradient step: completions of one prompt.
+struct PolicyWork {
+  int rows = 8, prompt_tokens = 116, new_tokens = 64;
+  bool unshared = false;  // learn as if every completion had a prompt of its own
 };
 
 /// Where the time of some work went: seconds by operation, and of all of it.
@@ -37,19 +44,25 @@ class BenchModel {
   /// Tokens a second of `rows` rows of one prompt of 64 tokens, 64 new ones each.
   double decode_tok_s(int rows) const;
 
-  void attach();
+  /// `recompute`: whether blocks run again in the backward pass; none: where memory
+  /// asks for it.
+  void attach(std::optional<bool> recompute = {});
 
-  /// A policy-gradient step: 8 completions of 64 tokens to one prompt of 116.
-  StepFigures policy_step();
+  /// Samples the completions and learns from them.
+  StepFigures policy_step(const PolicyWork& work = {});
+
+  /// What `policy_step` is expected to take.
+  MemoryPlan plan(const PolicyWork& work = {}) const;
 
   /// A supervised step: 8 rows of 160 tokens that share no more than their first.
   StepFigures supervised_step();
 
  private:
-  StepFigures learn(RolloutGroup group, double generation_s);
+  StepFigures learn(std::vector<RolloutGroup> groups, double generation_s);
 
   Model model_;
   std::unique_ptr<Learner> learner_;
+  std::optional<bool> recompute_;
 };
 
 /// Runs `work` with the operations timed.

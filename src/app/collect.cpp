@@ -1,6 +1,7 @@
-// `pupil collect`: scored answers of the teacher or the student as chat JSON Lines, the
-// input of supervised fine-tuning.
+// `pupil collect`: scored answers of the teacher or the student as JSON Lines, the
+// input of supervised fine-tuning and of preference methods.
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "app/assemble.h"
 #include "app/collect_file.h"
+#include "app/collect_rows.h"
 #include "app/commands.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
@@ -19,6 +21,7 @@
 #include "base/signals.h"
 #include "config/load_config.h"
 #include "data/tasks.h"
+#include "reward/reward.h"
 
 namespace pupil {
 
@@ -32,6 +35,7 @@ constexpr size_t kAnswersAtOnce = 64;
 struct CollectOptions {
   std::string config, out, source = "auto";
   std::optional<double> min_reward;
+  bool pairs = false;
   std::vector<std::string> overrides;
 };
 
@@ -42,11 +46,6 @@ struct Collector {
   std::vector<RewardFunction> rewards;
   std::vector<RolloutGroup> groups;  // one a task, to be filled
   std::function<void(std::span<RolloutGroup>)> generate;
-};
-
-/// What was left out, and why.
-struct Counts {
-  int64_t missing = 0, unscored = 0, low = 0;
 };
 
 Config read_config(const CollectOptions& options) {
@@ -114,40 +113,26 @@ Collector by_student(const Config& config) {
   return collector;
 }
 
-Json as_json(const RolloutGroup& group, const Rollout& rollout, const Config& config) {
-  Json messages = Json::array();
-  auto chat = chat_of(group.task, config);
-  chat.push_back({"assistant", rollout.completion.text});
-  for (const auto& [role, content] : chat) {
-    messages.push_back({{"role", role}, {"content", content}});
-  }
-  bool whole = rollout.completion.finish == FinishReason::stop;
-  return {
-      {"messages", messages},
-      {"reward", *rollout.reward},
-      {"source", rollout.source == Source::teacher ? "teacher" : "student"},
-      {"task", group.task.id},
-      {"finish_reason", whole ? "stop" : "length"}};
+// The pairs that the teacher has a winner of, where it judges pairs: after the scoring
+// its answers are in the cache.
+std::vector<Comparison> comparisons_of(
+    const RolloutGroup& group, const Config& config, Teacher* teacher) {
+  bool judged = std::ranges::any_of(config.reward.functions, [&](const auto& function) {
+    return function.name == "teacher" && is_looked_at(group, function.share);
+  });
+  if (!teacher || !judged || config.teacher.mode != "pairwise") return {};
+  return teacher->compare(samples_of(group));
 }
 
 Json rows_of(
     const RolloutGroup& group,
     const Config& config,
     const CollectOptions& options,
-    Counts& counts) {
-  Json rows = Json::array();
-  for (const auto& rollout : group.rollouts) {
-    if (!rollout.missing.empty()) {
-      ++counts.missing;
-    } else if (!rollout.reward) {
-      ++counts.unscored;
-    } else if (options.min_reward && *rollout.reward < *options.min_reward) {
-      ++counts.low;
-    } else {
-      rows.push_back(as_json(group, rollout, config));
-    }
-  }
-  return rows;
+    Teacher* teacher,
+    CollectCounts& counts) {
+  if (!options.pairs) return answer_rows(group, config, options.min_reward, counts);
+  auto comparisons = comparisons_of(group, config, teacher);
+  return pair_rows(group, comparisons, config, options.min_reward, counts);
 }
 
 // Of what decides the rows: a higher cap or more patience goes on with the same file.
@@ -173,6 +158,7 @@ std::string fingerprint_of(const Config& config, const CollectOptions& options) 
   Sha256 hash;
   hash.field(dump_yaml(rows)).field(read_file(config.data.train));
   hash.field(options.source).field(options.min_reward.value_or(-1));
+  hash.field(int64_t{options.pairs});
   return hash.hex();
 }
 
@@ -191,12 +177,12 @@ void stop_if_asked(const CollectFile& file) {
       " tasks, all kept; the same command goes on");
 }
 
-Counts collect_all(
+CollectCounts collect_all(
     Collector& collector,
     const Config& config,
     const CollectOptions& options,
     CollectFile& file) {
-  Counts counts;
+  CollectCounts counts;
   auto n = static_cast<size_t>(config.rollout.num_generations);
   size_t at_once = std::max<size_t>(1, kAnswersAtOnce / n), total;
   std::span<RolloutGroup> groups(collector.groups);
@@ -207,7 +193,9 @@ Counts collect_all(
     auto part = groups.subspan(total, std::min(at_once, groups.size() - total));
     collector.generate(part);
     score_groups(collector.rewards, part);
-    for (auto& group : part) file.add(rows_of(group, config, options, counts));
+    for (auto& group : part) {
+      file.add(rows_of(group, config, options, collector.teacher.get(), counts));
+    }
     progress.advance(static_cast<int64_t>(part.size()));
     for (auto& group : part) group.rollouts = {};
   }
@@ -217,15 +205,17 @@ Counts collect_all(
 void print_summary(
     const CollectOptions& options,
     size_t rows,
-    const Counts& counts,
+    const CollectCounts& counts,
     Teacher* teacher) {
-  std::printf("wrote %zu answers to %s", rows, options.out.c_str());
+  const char* what = options.pairs ? "pairs" : "answers";
+  std::printf("wrote %zu %s to %s", rows, what, options.out.c_str());
   auto left_out = [](int64_t count, const char* why) {
     if (count) std::printf(", %lld %s", static_cast<long long>(count), why);
   };
   left_out(counts.missing, "were not written");
   left_out(counts.unscored, "left out unscored");
   left_out(counts.low, "left out below --min-reward");
+  left_out(counts.undecided, "tasks without a better answer");
   std::printf("\n");
   if (teacher) std::printf("teacher: %s\n", summary_of(teacher->stats()).c_str());
 }
@@ -265,6 +255,10 @@ void add_collect(CLI::App& app) {
       ->check(CLI::IsMember({"auto", "teacher", "student"}));
   command->add_option(
       "--min-reward", options->min_reward, "leave out what has a lower reward");
+  command->add_flag(
+      "--pairs",
+      options->pairs,
+      "write pairs of a better and a worse answer, for train.method dpo, ipo, simpo");
   command->footer("--section.key=value changes any key of the config.");
   command->allow_extras();
   command->callback([options, command] {

@@ -163,6 +163,16 @@ uint64_t peak_memory_bytes() {
   return static_cast<uint64_t>(usage.ru_maxrss);  // bytes on macOS
 }
 
+uint64_t held_memory_bytes() {
+  if (mx::default_device() == mx::Device::gpu) return mx::get_active_memory();
+  std::ifstream file("/proc/self/statm");
+  uint64_t total = 0, resident = 0;
+  if (file >> total >> resident) {
+    return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  return mx::get_active_memory();
+}
+
 void reset_peak_memory() {
   mx::reset_peak_memory();
   std::ofstream("/proc/self/clear_refs") << "5";

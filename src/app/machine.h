@@ -29,6 +29,9 @@ std::optional<uint64_t> available_memory_bytes();
 uint64_t peak_memory_bytes();
 void reset_peak_memory();
 
+/// What this process holds now, in bytes; on a GPU its arrays, by MLX's count.
+uint64_t held_memory_bytes();
+
 /// The file of this program.
 std::string own_executable();
 

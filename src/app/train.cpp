@@ -8,6 +8,7 @@
 #include "app/assemble.h"
 #include "app/commands.h"
 #include "app/judge_report.h"
+#include "app/memory_report.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -161,6 +162,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
+  run.print(memory_text(memory_plan(session, learner.num_trained())));
   std::optional<Evaluation> before;
   if (evaluates) before = evaluation_before(session, run);
   if (resume) trainer.resume();

@@ -187,6 +187,12 @@ mx::array Learner::reference_logprobs(const Microbatch& batch) const {
   return logprobs;
 }
 
+int64_t Learner::num_trained() const {
+  int64_t count = 0;
+  for (const auto& param : params_) count += static_cast<int64_t>(param.size());
+  return count;
+}
+
 bool Learner::recomputes(const Microbatch& batch) const {
   if (config_.gradient_checkpointing) return *config_.gradient_checkpointing;
   auto tokens = static_cast<int64_t>(batch.prompt.size() + batch.positions.size());

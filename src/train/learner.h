@@ -114,6 +114,7 @@ class Learner {
   /// The trainable arrays and their paths in the model, in one order.
   const std::vector<mx::array>& params() const { return params_; }
   const std::vector<std::string>& paths() const { return paths_; }
+  int64_t num_trained() const;  // numbers in `params`
   const AdamW& optimizer() const { return optimizer_; }
 
   /// What a resumed run needs beside `params`: the moments "m" and "v", and "reference"

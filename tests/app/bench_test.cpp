@@ -32,6 +32,7 @@ TEST(Bench, ReportsEveryFigure) {
         "/grpo_step/generation_s",
         "/grpo_step/update_s",
         "/grpo_step/peak_mb",
+        "/grpo_step/planned_mb",
         "/sft_step/seconds",
         "/sft_step/peak_mb",
         "/start_to_first_token_s",
@@ -53,6 +54,23 @@ TEST(Bench, PrintsATableForPeople) {
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   EXPECT_NE(run.output.find("decode, 8 rows"), std::string::npos);
   EXPECT_NE(run.output.find("outside kernels"), std::string::npos);
+}
+
+TEST(Bench, TimesAPolicyStepOfAnySize) {
+  TinyWorld world;
+  auto run = world.run(
+      "bench --model model --runs 1 --only-step --rows 3 --prompt-tokens 20 "
+      "--new-tokens 5 --unshared --gradient-checkpointing on --json");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto report = json::parse(run.output);
+  EXPECT_FALSE(report.contains("prefill_tok_s"));
+  const auto& step = report.at("grpo_step");
+  EXPECT_EQ(step.at("rows"), 3);
+  EXPECT_EQ(step.at("prompt_tokens"), 20);
+  EXPECT_EQ(step.at("new_tokens"), 5);
+  EXPECT_EQ(step.at("unshared"), true);
+  EXPECT_EQ(step.at("recomputes"), true);
+  expect_positive(step, "/planned_mb");
 }
 
 TEST(Bench, WantsOneModel) {

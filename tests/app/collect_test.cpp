@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "app/tiny_world.h"
+#include "data/lesson_file.h"
 #include "support/teacher_world.h"
 
 namespace pupil::testing {
@@ -67,8 +68,13 @@ class Collect : public ::testing::Test {
         "--teacher.base_url=" + url};
   }
 
-  ProcessResult collect(const std::string& url, const std::string& source) const {
-    return RunningPupil(world_.at(""), arguments(url, source)).finish();
+  ProcessResult collect(
+      const std::string& url,
+      const std::string& source,
+      const std::vector<std::string>& more = {}) const {
+    auto all = arguments(url, source);
+    all.insert(all.end(), more.begin(), more.end());
+    return RunningPupil(world_.at(""), all).finish();
   }
 
   TinyWorld world_;
@@ -147,6 +153,52 @@ TEST_F(Collect, TheStudentsAnswersAreItsOwn) {
     EXPECT_EQ(row.at("source"), "student");
     EXPECT_GE(row.at("reward").get<double>(), 0.0);
   }
+}
+
+// The number in an answer of `teach`.
+int number_of(const json& messages) {
+  std::string text = messages.at(0).at("content");
+  return text.at(text.find("x + ") + 4) - '0';
+}
+
+TEST_F(Collect, PairsAreTheBestAndTheWorstOfAGroupAndDpoReadsThem) {
+  ScriptedServer server(teach);
+  auto run = collect(server.url(), "teacher", {"--pairs"});
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  auto rows = rows_in(world_.read("data.jsonl"));
+  ASSERT_FALSE(rows.empty());
+  for (const auto& row : rows) {
+    EXPECT_NEAR(row.at("chosen_reward"), number_of(row.at("chosen")) / 10.0, 1e-12);
+    EXPECT_NEAR(row.at("rejected_reward"), number_of(row.at("rejected")) / 10.0, 1e-12);
+    EXPECT_GT(row.at("chosen_reward"), row.at("rejected_reward"));
+  }
+  auto lessons = load_lessons(world_.at("data.jsonl"), LessonKind::pairs);
+  ASSERT_EQ(lessons.size(), rows.size());
+  EXPECT_EQ(lessons[0].prompt.at(0).content, "f 0");
+}
+
+TEST_F(Collect, PairsOfAPairwiseJudgeAreThoseItDecided) {
+  ScriptedServer server([](const SeenRequest& request) {
+    std::string text = json::parse(request.body).at("messages").back().at("content");
+    if (text.find("\"b\":") == std::string::npos) return teach(request);
+    auto first = text.find("x + ") + 4;
+    int a = text.at(first) - '0', b = text.at(text.find("x + ", first) + 4) - '0';
+    const char* better = a + b == 3 ? "tie" : a > b ? "a" : "b";
+    return openai_reply(json{{"reason", "r"}, {"better", better}}.dump());
+  });
+  auto run = collect(server.url(), "teacher", {"--pairs", "--teacher.mode=pairwise"});
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  auto sent = server.count();
+  auto rows = rows_in(world_.read("data.jsonl"));
+  ASSERT_GT(rows.size(), 40u);  // more than one a group
+  for (const auto& row : rows) {
+    int better = number_of(row.at("chosen")), worse = number_of(row.at("rejected"));
+    EXPECT_GT(better, worse);
+    EXPECT_NE(better + worse, 3);
+  }
+  auto again = collect(server.url(), "teacher", {"--pairs", "--teacher.mode=pairwise"});
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_EQ(server.count(), sent);  // the winners were in the cache
 }
 
 TEST_F(Collect, SaysWhatIsMissing) {

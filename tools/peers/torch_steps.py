@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times a training step of PyTorch with PEFT (sft) or TRL (grpo) as `pupil bench` times ours.
 
-    torch_steps.py sft|grpo --model HF_DIR [--threads 2] [--steps 4]
+    torch_steps.py sft|grpo --model HF_DIR [--threads 2] [--steps 4] [--new-tokens 64]
 
 sft: AdamW over LoRA of rank 16 on all linears, 8 rows of 160 tokens. grpo: 8 completions
-of 64 tokens to one prompt of about 116. float32. Prints one JSON object; the first step
+of --new-tokens tokens to one prompt of about 116. float32. Prints one JSON object; the first step
 warms up. Needs: torch transformers peft, and for grpo trl datasets.
 """
 import time
@@ -61,7 +61,7 @@ def policy(options):
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
     model, tokenizer = load(options.model)
-    model.generation_config.eos_token_id = None  # all 64 tokens, as in our bench
+    model.generation_config.eos_token_id = None  # all tokens, as in our bench
     model.generation_config.pad_token_id = 0
     messages = [{"role": "user", "content": TEXT * 2 + "Explain."}]
     times = {"step": [], "generation": []}
@@ -79,7 +79,7 @@ def policy(options):
         reward_funcs=lambda completions, **_: [float(len(set(c[0]["content"]))) for c in completions],
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, num_generations=8,
-            max_completion_length=64, max_steps=options.steps, learning_rate=1e-4, use_cpu=True,
+            max_completion_length=options.new_tokens, max_steps=options.steps, learning_rate=1e-4, use_cpu=True,
             bf16=False, gradient_checkpointing=False, save_strategy="no", report_to=[],
             disable_tqdm=True, logging_steps=100),
         train_dataset=Dataset.from_list([{"prompt": messages}] * 8 * options.steps),
@@ -105,6 +105,7 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--new-tokens", type=int, default=64)
     options = parser.parse_args()
     import torch
     torch.set_num_threads(options.threads)

@@ -1,0 +1,83 @@
+#include "app/memory_report.h"
+
+#include <algorithm>
+
+#include "app/machine.h"
+#include "train/loss_settings.h"
+
+namespace pupil {
+
+namespace {
+
+int longest(const std::vector<AskedTask>& tasks) {
+  size_t most = 0;
+  for (const auto& task : tasks) most = std::max(most, task.tokens.size());
+  return static_cast<int>(most);
+}
+
+// Lines of a file are learned one by one, pairs two by two; nothing is sampled.
+StepSizes lesson_sizes(const Config& config) {
+  StepSizes sizes;
+  sizes.group_rows = trainer_config(config).batch.pairs ? 2 : 1;
+  sizes.new_tokens = config.data.max_seq_length;
+  return sizes;
+}
+
+StepSizes sampling_sizes(const Session& session) {
+  const auto& config = session.config;
+  int group = config.rollout.num_generations;
+  int prompts = config.train.prompts_per_step * config.train.steps_per_generation;
+  int rows = prompts * group;
+  if (!session.eval_tasks.empty()) {
+    rows = std::max(
+        rows, static_cast<int>(session.eval_tasks.size()) * config.train.eval_samples);
+  }
+  StepSizes sizes;
+  sizes.decoding_rows = std::min(rows, sampling_config(config).max_rows);
+  sizes.decoding_prompts = std::max(1, sizes.decoding_rows / group);
+  sizes.group_rows = group;
+  sizes.prompt_tokens =
+      std::max(longest(session.train_tasks), longest(session.eval_tasks));
+  sizes.new_tokens = config.rollout.max_completion_length;
+  return sizes;
+}
+
+}  // namespace
+
+StepSizes step_sizes(const Session& session) {
+  const auto& config = session.config;
+  auto sizes =
+      learns_from_file(config.train) ? lesson_sizes(config) : sampling_sizes(session);
+  sizes.microbatch_tokens = config.train.max_tokens_per_microbatch;
+  return sizes;
+}
+
+MemoryPlan memory_plan(const Session& session, int64_t trained) {
+  auto learner = learner_config(session.config);
+  return plan_memory(
+      session.model.decoder,
+      step_sizes(session),
+      trained,
+      held_memory_bytes(),
+      learner.gradient_checkpointing,
+      learner.activation_budget);
+}
+
+std::string memory_text(const MemoryPlan& plan) {
+  uint64_t room = available_memory_bytes().value_or(total_memory_bytes());
+  uint64_t has = plan.held + room;
+  std::string text = "memory: at most " + gigabytes_text(plan.peak()) + " of " +
+                     gigabytes_text(has) + " (" + gigabytes_text(plan.held) +
+                     " held, optimizer " + gigabytes_text(plan.optimizer) +
+                     ", then sampling " + gigabytes_text(plan.sampling) +
+                     " or activations " + gigabytes_text(plan.activations);
+  text += plan.recomputes ? ", blocks computed again)" : ")";
+  if (plan.peak() > has) {
+    text +=
+        "; more than there is: lower train.max_tokens_per_microbatch, "
+        "rollout.max_completion_length or rollout.num_generations";
+  }
+  return text;
+}
+
+}  // namespace pupil

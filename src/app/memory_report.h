@@ -1,0 +1,23 @@
+// What a run will take of this machine's memory, said before its first step.
+
+#pragma once
+
+#include <string>
+
+#include "app/assemble.h"
+#include "train/memory_plan.h"
+
+namespace pupil {
+
+/// The largest step that `session` can take: every completion as long as it may be,
+/// evaluations included.
+StepSizes step_sizes(const Session& session);
+
+/// The plan of `session`'s run with `trained` trained numbers, as the process is now.
+MemoryPlan memory_plan(const Session& session, int64_t trained);
+
+/// "memory: at most 1.3 GB of 21.0 GB: ..."; a warning about a plan for more than this
+/// machine has ends it.
+std::string memory_text(const MemoryPlan& plan);
+
+}  // namespace pupil
