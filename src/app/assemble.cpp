@@ -215,7 +215,7 @@ LearnerConfig learner_config(const Config& resolved) {
   bool sampled = !learns_from_file(resolved.train);
   config.temperature = sampled ? resolved.rollout.temperature : 1.0f;
   config.reuse_samples = resolved.train.num_iterations > 1;
-  config.optimizer.weight_decay = resolved.train.weight_decay;
+  config.optimizer = optimizer_config(resolved.train);
   config.max_grad_norm = resolved.train.max_grad_norm;
   config.max_grad_value = resolved.train.max_grad_value;
   return config;

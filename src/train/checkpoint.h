@@ -2,9 +2,9 @@
 //
 //   adapters.safetensors    the trained arrays, in mlx-lm's layout
 //   adapter_config.json     what mlx-lm needs to know about them
-//   optimizer.safetensors   AdamW's moments, m.<path> and v.<path>, and the reference
-//                           where it moves, reference.<path>
-//   state.json              step, optimizer step and the trainer's own state
+//   optimizer.safetensors   the optimizer's state, <kind>.<path> (train/optimizer.h),
+//                           and the reference where it moves, reference.<path>
+//   state.json              step, the optimizer's name and step, the trainer's state
 //   manifest.json           size and SHA-256 of each file above
 //
 // A folder is written under a temporary name, synced, and renamed; what a crash leaves

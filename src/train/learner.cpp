@@ -46,6 +46,12 @@ std::vector<mx::array> silent_adapter(
   return arrays;
 }
 
+// The arrays of a kind that may be missing: then none.
+std::vector<mx::array> taken(ArrayKinds& kinds, const std::string& kind) {
+  auto found = kinds.extract(kind);
+  return found.empty() ? std::vector<mx::array>() : std::move(found.mapped());
+}
+
 void expect_shapes_of(
     const std::vector<mx::array>& expected,
     const std::vector<mx::array>& arrays,
@@ -249,8 +255,7 @@ void Learner::sync_reference(double alpha) {
 }
 
 ArrayKinds Learner::state() const {
-  ArrayKinds kinds = {
-      {"m", optimizer_.first_moments()}, {"v", optimizer_.second_moments()}};
+  ArrayKinds kinds = optimizer_.state();
   if (!reference_.empty()) kinds["reference"] = reference_;
   return kinds;
 }
@@ -258,13 +263,10 @@ ArrayKinds Learner::state() const {
 void Learner::restore(
     std::vector<mx::array> params, ArrayKinds state, int optimizer_step) {
   expect_shapes_of(params_, params, paths_);
-  for (const auto& [kind, arrays] : state) expect_shapes_of(params_, arrays, paths_);
-  for (const auto& [kind, arrays] : this->state()) {
-    if (state.contains(kind)) continue;
-    throw std::invalid_argument("[checkpoint] the arrays " + kind + " are missing");
-  }
-  optimizer_.restore(std::move(state["m"]), std::move(state["v"]), optimizer_step);
-  reference_ = std::move(state["reference"]);
+  auto reference = taken(state, "reference");
+  if (!reference.empty()) expect_shapes_of(params_, reference, paths_);
+  optimizer_.restore(std::move(state), optimizer_step);
+  reference_ = std::move(reference);
   params_ = std::move(params);
   assign_parameters(model_, params_, is_lora);
 }

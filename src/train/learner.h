@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -31,7 +30,7 @@ struct LearnerConfig {
   float temperature = 1.0f;  // the sampler's: logits are divided by it here too
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
-  AdamWConfig optimizer = {};
+  OptimizerConfig optimizer = {};
   double max_grad_norm = 1.0;   // 0: never clip
   double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
@@ -39,9 +38,6 @@ struct LearnerConfig {
   std::optional<bool> gradient_checkpointing = {};
   int64_t activation_budget = std::numeric_limits<int64_t>::max();
 };
-
-/// Arrays of several kinds, each with one a trained array, in the order of its paths.
-using ArrayKinds = std::map<std::string, std::vector<mx::array>>;
 
 struct MicrobatchResult {
   double loss = 0;  // its share of the step's loss
@@ -64,8 +60,8 @@ CompletionLogprobs completion_logprobs(
     bool entropy_gradient = false);
 
 /// Owns what training changes: the adapter's arrays, their accumulated gradient and the
-/// AdamW moments, and the reference where it moves. One thread. The model must outlive
-/// it.
+/// optimizer's state, and the reference where it moves. One thread. The model must
+/// outlive it.
 class Learner {
  public:
   Learner(Decoder& model, const LearnerConfig& config);
@@ -78,8 +74,8 @@ class Learner {
   /// Throws NotFinite.
   MicrobatchResult forward_backward(Microbatch& batch, const StepTotals& totals);
 
-  /// Clips, numbers first and then the norm, applies AdamW, clears the gradient and
-  /// writes the arrays back into the model. Returns the gradient's norm before
+  /// Clips, numbers first and then the norm, steps the optimizer, clears the gradient
+  /// and writes the arrays back into the model. Returns the gradient's norm before
   /// clipping. Throws NotFinite.
   float optim_step(double learning_rate);
 
@@ -114,14 +110,14 @@ class Learner {
   /// The trainable arrays and their paths in the model, in one order.
   const std::vector<mx::array>& params() const { return params_; }
   const std::vector<std::string>& paths() const { return paths_; }
-  const AdamW& optimizer() const { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
 
-  /// What a resumed run needs beside `params`: the moments "m" and "v", and "reference"
+  /// What a resumed run needs beside `params`: the optimizer's state, and "reference"
   /// where it has moved.
   ArrayKinds state() const;
 
   /// Sets arrays and state from a checkpoint. Throws std::invalid_argument if a kind is
-  /// missing or a shape differs.
+  /// missing or unknown, or a shape differs.
   void restore(std::vector<mx::array> params, ArrayKinds state, int optimizer_step);
 
  private:
@@ -145,7 +141,7 @@ class Learner {
   std::vector<std::string> paths_;
   std::vector<mx::array> params_, grads_;
   std::vector<mx::array> reference_;  // empty: the adapter is off
-  AdamW optimizer_;
+  Optimizer optimizer_;
 };
 
 }  // namespace pupil
