@@ -176,6 +176,13 @@ std::string free_space(const fs::path& folder) {
 
 }  // namespace
 
+void write_exported(const Learner& learner, const fs::path& path) {
+  fs::path temporary = path.string() + ".tmp";
+  write_tensors(temporary, learner.paths(), {{"", learner.exported()}});
+  sync_path(temporary);
+  rename_durably(temporary, path);
+}
+
 CheckpointStore::CheckpointStore(fs::path folder, std::string adapter_config)
     : folder_(std::move(folder)), adapter_config_(std::move(adapter_config)) {
   fs::create_directories(folder_);

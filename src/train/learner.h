@@ -31,6 +31,11 @@ struct LearnerConfig {
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
   OptimizerConfig optimizer = {};
+  double ema_decay = 0;       // of the average of the trained arrays; 0: there is none
+  uint64_t dropout_seed = 0;  // of the run
+  // Whether the reference is ever asked for. Of full fine-tuning it is the weights as
+  // they were at first, which are kept then.
+  bool has_reference = true;
   double max_grad_norm = 1.0;   // 0: never clip
   double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
@@ -59,9 +64,9 @@ CompletionLogprobs completion_logprobs(
     float temperature,
     bool entropy_gradient = false);
 
-/// Owns what training changes: the adapter's arrays, their accumulated gradient and the
-/// optimizer's state, and the reference where it moves. One thread. The model must
-/// outlive it.
+/// Owns what training changes: the adapter's arrays or the weights (models/lora.h),
+/// their accumulated gradient, the optimizer's state, their average where it is asked
+/// for, and the reference where it moves. One thread. The model must outlive it.
 class Learner {
  public:
   Learner(Decoder& model, const LearnerConfig& config);
@@ -97,23 +102,29 @@ class Learner {
   /// first step is not the first since.
   void fill_old_logprobs(Microbatch& batch) const;
 
-  /// Of the policy as it is, and of the reference (adapter off, or as last
-  /// synchronised). No gradient.
+  /// Of the policy as it is, and of the reference (adapter off or weights as they were
+  /// at first, or as last synchronised). No gradient, and no dropout.
   CompletionLogprobs logprobs(const Microbatch& batch) const;
   mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]
 
   /// The gradient accumulated so far, in the order of `params`, and its norm.
   const std::vector<mx::array>& gradient() const { return grads_; }
   float gradient_norm() const { return global_norm(grads_); }
-  void clear_gradient() { grads_.clear(); }
+  void clear_gradient();
 
   /// The trainable arrays and their paths in the model, in one order.
   const std::vector<mx::array>& params() const { return params_; }
   const std::vector<std::string>& paths() const { return paths_; }
   const Optimizer& optimizer() const { return optimizer_; }
 
-  /// What a resumed run needs beside `params`: the optimizer's state, and "reference"
-  /// where it has moved.
+  /// What the run hands out: the moving average of `params` where `ema_decay` is set,
+  /// else `params`.
+  const std::vector<mx::array>& exported() const;
+  /// Puts `exported` in the model, or `params` back: around an evaluation.
+  void show_exported(bool show);
+
+  /// What a resumed run needs beside `params`: the optimizer's state, "ema" where there
+  /// is an average, and "reference" where it has moved.
   ArrayKinds state() const;
 
   /// Sets arrays and state from a checkpoint. Throws std::invalid_argument if a kind is
@@ -135,12 +146,16 @@ class Learner {
   Decoder reference() const;
   void fill_reference(Microbatch& batch) const;
   bool recomputes(const Microbatch& batch) const;
+  void update_average();
 
   Decoder& model_;
   LearnerConfig config_;
   std::vector<std::string> paths_;
   std::vector<mx::array> params_, grads_;
-  std::vector<mx::array> reference_;  // empty: the adapter is off
+  std::vector<mx::array> average_;    // empty: there is none
+  std::vector<mx::array> first_;      // of full fine-tuning with a reference
+  std::vector<mx::array> reference_;  // empty: the adapter is off, the weights `first_`
+  uint64_t microbatch_ = 0;           // of this step
   Optimizer optimizer_;
 };
 

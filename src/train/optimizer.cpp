@@ -126,6 +126,11 @@ void Optimizer::update(
     std::vector<mx::array> grads,
     double learning_rate,
     double grad_scale) {
+  if (grads.size() != params.size()) {
+    throw std::invalid_argument(
+        "[optimizer] expected a gradient of each of " + std::to_string(params.size()) +
+        " arrays, got " + std::to_string(grads.size()));
+  }
   ++step_;
   std::vector<size_t> plain, decayed;  // AdamW's, in one pass each
   for (size_t i = 0; i < params.size(); ++i) {

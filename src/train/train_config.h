@@ -25,6 +25,7 @@ struct TrainConfig {
   std::optional<double> adam_beta1, adam_beta2, adam_epsilon;
   std::optional<double> momentum;
   double weight_decay = 0;
+  double ema_decay = 0;
   double max_grad_norm = 1.0;
   double max_grad_value = 0;
   std::optional<std::string> loss_type;
@@ -142,6 +143,11 @@ struct TrainConfig {
       "weight decay, of matrices only; adam, sgd: added to the gradient, the others: "
       "apart from it",
       kNotNegative);
+    f("ema_decay",
+      self.ema_decay,
+      "keep a moving average of what is trained, and evaluate and export that "
+      "(docs/training.md); 0: none",
+      kBelowOne);
     f("max_grad_norm",
       self.max_grad_norm,
       "clip the global gradient norm to it; 0: never",

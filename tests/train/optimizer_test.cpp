@@ -210,10 +210,11 @@ TEST(Optimizer, ClipsByTheGlobalNorm) {
   }
 }
 
-TEST(Optimizer, RefusesAnotherState) {
+TEST(Optimizer, RefusesAnotherStateAndMissingGradients) {
   Arrays params = {mx::zeros({2, 3})};
   for (auto optim : kAll) {
     Optimizer optimizer(params, {.optim = optim});
+    EXPECT_THROW(optimizer.update(params, {}, 1e-3), std::invalid_argument);
     EXPECT_THROW(optimizer.restore({}, 1), std::invalid_argument);
     Optimizer other({mx::zeros({2, 4})}, {.optim = optim});
     EXPECT_THROW(optimizer.restore(other.state(), 1), std::invalid_argument);
