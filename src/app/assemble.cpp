@@ -215,7 +215,11 @@ LearnerConfig learner_config(const Config& resolved) {
   bool sampled = !learns_from_file(resolved.train);
   config.temperature = sampled ? resolved.rollout.temperature : 1.0f;
   config.reuse_samples = resolved.train.num_iterations > 1;
-  config.optimizer.weight_decay = resolved.train.weight_decay;
+  config.optimizer = optimizer_config(resolved.train);
+  config.ema_decay = resolved.train.ema_decay;
+  config.dropout_seed = resolved.seed;
+  config.has_reference = resolved.train.beta.value() != 0 ||
+                         (config.preference && config.preference->needs_reference());
   config.max_grad_norm = resolved.train.max_grad_norm;
   config.max_grad_value = resolved.train.max_grad_value;
   return config;

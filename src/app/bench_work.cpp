@@ -101,7 +101,7 @@ MemoryPlan BenchModel::plan(const PolicyWork& work) const {
   return plan_memory(
       model_.decoder,
       sizes,
-      learner_->num_trained(),
+      learner_->update_bytes(),
       held_memory_bytes(),
       recompute_,
       activation_budget());

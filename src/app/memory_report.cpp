@@ -52,12 +52,12 @@ StepSizes step_sizes(const Session& session) {
   return sizes;
 }
 
-MemoryPlan memory_plan(const Session& session, int64_t trained) {
+MemoryPlan memory_plan(const Session& session, int64_t update_bytes) {
   auto learner = learner_config(session.config);
   return plan_memory(
       session.model.decoder,
       step_sizes(session),
-      trained,
+      update_bytes,
       held_memory_bytes(),
       learner.gradient_checkpointing,
       learner.activation_budget);

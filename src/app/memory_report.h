@@ -13,8 +13,8 @@ namespace pupil {
 /// evaluations included.
 StepSizes step_sizes(const Session& session);
 
-/// The plan of `session`'s run with `trained` trained numbers, as the process is now.
-MemoryPlan memory_plan(const Session& session, int64_t trained);
+/// The plan of `session`'s run, as the process is now; `update_bytes` by the learner.
+MemoryPlan memory_plan(const Session& session, int64_t update_bytes);
 
 /// "memory: at most 1.3 GB of 21.0 GB: ..."; a warning about a plan for more than this
 /// machine has ends it.

@@ -108,30 +108,36 @@ void stop_if_asked() {
   throw Stopped("[train] stopped during an evaluation; go on with --resume");
 }
 
-Evaluation measure_student(const Session& session, const std::string& when) {
+Evaluation measure_student(
+    const Session& session, Learner& learner, const std::string& when) {
   const auto& config = session.config;
   SamplingPlan plan{
       config.train.eval_samples,
       config.rollout.max_completion_length,
       "evaluating " + when + ": "};
-  return evaluate(session.eval_groups(), session.eval_stages, plan, stop_if_asked);
+  learner.show_exported(true);
+  auto result =
+      evaluate(session.eval_groups(), session.eval_stages, plan, stop_if_asked);
+  learner.show_exported(false);
+  return result;
 }
 
 // The evaluation before training, kept in the run directory for a resumed run.
-Evaluation evaluation_before(const Session& session, RunDir& run) {
+Evaluation evaluation_before(const Session& session, Learner& learner, RunDir& run) {
   auto path = run.path() / "before.json";
   if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
-  auto before = measure_student(session, "before");
+  auto before = measure_student(session, learner, "before");
   run.write("before.json", json_text(to_json(before)) + "\n");
   return before;
 }
 
 void report(
     const Session& session,
+    Learner& learner,
     RunDir& run,
     const Evaluation& before,
     const Trainer& trainer) {
-  auto after = measure_student(session, "after");
+  auto after = measure_student(session, learner, "after");
   RunSummary summary{session.config.seed, trainer.step(), trainer.seconds()};
   auto json = report_json(before, after, summary);
   run.write("report.json", json_text(json, 2) + "\n");
@@ -154,7 +160,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   hooks.stop_requested = StopSignals::requested;
   hooks.evaluate = [&](int step) {
     if (!evaluates) return;
-    auto now = measure_student(session, "step " + std::to_string(step));
+    auto now = measure_student(session, learner, "step " + std::to_string(step));
     run.add_metrics(eval_row(now, step));
   };
   JudgeReport judges(session.rewards);
@@ -162,12 +168,12 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
-  run.print(memory_text(memory_plan(session, learner.num_trained())));
+  run.print(memory_text(memory_plan(session, learner.update_bytes())));
   std::optional<Evaluation> before;
-  if (evaluates) before = evaluation_before(session, run);
+  if (evaluates) before = evaluation_before(session, learner, run);
   if (resume) trainer.resume();
   trainer.run();
-  if (before) report(session, run, *before, trainer);
+  if (before) report(session, learner, run, *before, trainer);
   for (const auto& line : judges.lines()) run.print(line);
   print_adapter(session, run);
   if (session.teacher) run.print("teacher: " + summary_of(session.teacher->stats()));

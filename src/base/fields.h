@@ -18,6 +18,7 @@ inline constexpr Range kPositive{std::numeric_limits<double>::min()};
 inline constexpr Range kNotNegative{0};
 inline constexpr Range kAtLeastOne{1};
 inline constexpr Range kUnit{0, 1};
+inline constexpr Range kBelowOne{0, 0.999999};
 
 /// The values a string may have, separated by '|'.
 struct Choices {

@@ -31,22 +31,44 @@ void take_adapters(Decoder& model, Checkpoint& tensors, const LoraConfig& config
     linear.lora->a = take(path + ".lora_a", {linear.in, config.rank});
     linear.lora->b = take(path + ".lora_b", {config.rank, linear.out});
     mx::eval(linear.lora->a, linear.lora->b);
+    if (!linear.lora->magnitude) return;
+    linear.lora->magnitude->m = take(path + ".m", {linear.out});
+    linear.lora->magnitude->m.eval();
   });
+  update_norms(model);
+}
+
+// Replaces the weights that are there, and calls them trained.
+void take_weights(Decoder& model, Checkpoint& tensors) {
+  model.trained_weights.clear();
+  for_each_leaf(model, "", [&](const std::string& path, mx::array& weight) {
+    if (!tensors.contains(path)) return;
+    if (!mx::issubdtype(weight.dtype(), mx::floating))
+      tensors.fail("'" + path + "' is packed in this model; take the dense one");
+    weight = mx::astype(tensors.take(path, weight.shape()), mx::float32);
+    weight.eval();
+    model.trained_weights.insert(path);
+  });
+  if (model.trained_weights.empty()) tensors.fail("no weight of this model is in it");
 }
 
 LoraConfig mlx_lora_config(const JsonFields& fields, const std::string& path) {
   LoraConfig config;
-  config.fine_tune_type = fields.string("fine_tune_type", "lora");
-  if (config.fine_tune_type != "lora") {
+  const auto& type = config.fine_tune_type = fields.string("fine_tune_type", "lora");
+  if (type != "lora" && type != "dora" && type != "full") {
     fields.fail(
-        "fine_tune_type '" + config.fine_tune_type + "' is not supported; known: lora");
+        "fine_tune_type '" + type + "' is not supported; known: lora, dora, full");
   }
   config.num_layers = fields.integer("num_layers", -1, 512, 16);
   const auto* parameters = fields.find("lora_parameters");
+  if (type == "full" && !parameters) return config;
   if (!parameters) fields.fail("lora_parameters is missing");
   JsonFields lora(*parameters, path);
-  config.rank = lora.integer("rank", 1, 1024);
-  config.scale = static_cast<float>(lora.number("scale", 1e-6, 1e6));
+  if (type != "full") {
+    config.rank = lora.integer("rank", 1, 1024);
+    config.scale = static_cast<float>(lora.number("scale", 1e-6, 1e6));
+    config.dropout = lora.number("dropout", 0, 0.99, 0.0);
+  }
   if (const auto* keys = lora.find("keys")) config.keys = join_keys(*keys, lora);
   return config;
 }
@@ -83,15 +105,19 @@ void load_adapters(Decoder& model, const std::string& adapter_dir) {
   auto files = read_files(adapter_dir);
   Checkpoint tensors(read_tensors(files), {}, files.tensors);
   auto adapted = without_lora(model);
-  attach_lora(adapted, files.config, 0);
-  take_adapters(adapted, tensors, files.config);
+  if (files.config.fine_tune_type == "full") {
+    take_weights(adapted, tensors);
+  } else {
+    attach_lora(adapted, files.config, 0);
+    take_adapters(adapted, tensors, files.config);
+  }
   tensors.expect_empty();
   model = adapted;
 }
 
 void save_adapter_tensors(const Decoder& model, const std::string& path) {
-  auto paths = select_paths(model, is_lora);
-  auto arrays = select_parameters(model, is_lora);
+  auto paths = trained_paths(model);
+  auto arrays = trained_arrays(model);
   Checkpoint::Tensors tensors;
   for (size_t i = 0; i < paths.size(); ++i) {
     tensors.emplace(paths[i], mx::contiguous(arrays[i]));
@@ -104,12 +130,16 @@ std::string adapter_config_text(
   nlohmann::ordered_json json = {
       {"fine_tune_type", config.fine_tune_type},
       {"model", model_dir},
-      {"num_layers", config.num_layers},
-      {"lora_parameters",
-       {{"rank", config.rank},
-        {"scale", config.scale},
-        {"dropout", 0.0},
-        {"keys", listed_keys(config.keys)}}}};
+      {"num_layers", config.num_layers}};
+  nlohmann::ordered_json parameters;
+  if (config.fine_tune_type != "full") {
+    parameters = {
+        {"rank", config.rank},
+        {"scale", scale_of(config)},
+        {"dropout", config.dropout}};
+  }
+  parameters["keys"] = listed_keys(config.keys);
+  json["lora_parameters"] = parameters;
   return json.dump(2) + "\n";
 }
 

@@ -5,6 +5,7 @@ namespace pupil {
 namespace {
 
 bool can_fuse(const Linear& linear) {
+  if (linear.lora && linear.lora->magnitude) return false;
   return !linear.base.scales || has_cpu_kernel(linear.base.packed());
 }
 

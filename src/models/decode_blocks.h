@@ -13,7 +13,7 @@ namespace pupil {
 using DecodeBlocks = std::vector<std::shared_ptr<const cpu::BlockWeights>>;
 
 /// One for each layer; no tensor is copied. Empty where the layers cannot be fused: off
-/// the CPU, for activations that are not float32, or a packing without a kernel.
+/// the CPU, for activations that are not float32, a packing without a kernel, or DoRA.
 DecodeBlocks decode_blocks(const Decoder& model);
 
 }  // namespace pupil

@@ -4,19 +4,21 @@ namespace pupil {
 
 namespace {
 
-// The layer on x [N, D], with gradients to x and to its adapter alone.
+// The layer on x [N, D], with gradients to x and to its adapter alone, or to all of it.
 mx::array recomputed(
     const DecoderLayer& layer,
     const mx::array& x,
     const RopeTable& table,
     const AttendFn& attend,
-    int index) {
+    int index,
+    bool whole) {
+  auto is_input = [whole](std::string_view path) { return whole || is_lora(path); };
   auto run = [=](const std::vector<mx::array>& in) -> std::vector<mx::array> {
     DecoderLayer copy = layer;  // of handles
-    assign_parameters(copy, {in.begin() + 1, in.end()}, is_lora);
+    assign_parameters(copy, {in.begin() + 1, in.end()}, is_input);
     return {copy(in[0], table, attend, index)};
   };
-  auto inputs = select_parameters(layer, is_lora);
+  auto inputs = select_parameters(layer, is_input);
   inputs.insert(inputs.begin(), x);
   return mx::checkpoint(run)(inputs)[0];
 }
@@ -143,8 +145,9 @@ mx::array Decoder::operator()(
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto& layer = model.layers[i];
     int index = static_cast<int>(i);
-    x = recompute_blocks ? recomputed(layer, x, table, attend, index)
-                         : layer(x, table, attend, index);
+    x = recompute_blocks
+            ? recomputed(layer, x, table, attend, index, !trained_weights.empty())
+            : layer(x, table, attend, index);
   }
   return model.norm(x);
 }

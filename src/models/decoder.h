@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -116,6 +117,9 @@ struct Decoder {
   // there (gradient checkpointing, arXiv:1604.06174): less memory, a third more work,
   // the same bits.
   bool recompute_blocks = false;
+  // Paths of the weights that full fine-tuning trains, float32 all of them; empty: the
+  // adapter's arrays alone are trained.
+  std::set<std::string, std::less<>> trained_weights = {};
 
   /// Throws std::invalid_argument if a tensor is missing, misshapen or left over.
   Decoder(Checkpoint checkpoint, const DecoderConfig& config, mx::Dtype dtype);
@@ -128,6 +132,11 @@ struct Decoder {
 
   /// hidden [N, D] -> logits [N, V]
   mx::array head(const mx::array& hidden) const;
+
+  /// Whether training changes the array of this path.
+  bool is_trained(std::string_view path) const {
+    return trained_weights.empty() ? is_lora(path) : trained_weights.contains(path);
+  }
 
   /// Bytes that the blocks keep of one token for the backward pass, of `dtype`.
   int64_t kept_bytes_per_token() const;

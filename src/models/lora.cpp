@@ -22,22 +22,75 @@ void for_each_block_linear(
   f("mlp.down_proj", layer.mlp.down_proj);
 }
 
+// Lengths of W's rows, [out].
+mx::array row_norms(const Linear& linear) {
+  auto rows = linear.base.rows(mx::arange(linear.out), mx::float32);
+  return mx::sqrt(mx::sum(mx::square(rows), 1));
+}
+
 Lora fresh_lora(const Linear& linear, const LoraConfig& config, uint64_t seed) {
   float bound = 1.0f / std::sqrt(static_cast<float>(linear.in));
   auto a = mx::random::uniform(
       -bound, bound, {linear.in, config.rank}, mx::float32, mx::random::key(seed));
   auto b = mx::zeros({config.rank, linear.out}, mx::float32);
   mx::eval(a, b);
-  return {a, b, config.scale};
+  Lora lora{a, b, scale_of(config)};
+  lora.dropout = static_cast<float>(config.dropout);
+  if (config.fine_tune_type == "dora") {
+    auto norms = row_norms(linear);
+    norms.eval();
+    lora.magnitude = Magnitude{norms, norms, norms};
+  }
+  return lora;
 }
 
-void expect_known_keys(const std::vector<std::string>& keys) {
-  std::string names = "all_linear";
-  for (const char* name : kLoraKeys) names += std::string(", ") + name;
+// The rows' lengths of W + s (A B)^T, [out], without forming that matrix:
+//   |w|^2 + 2 s sum_r (W A)_r b_r + s^2 b (A^T A) b
+mx::array adapted_norms(const Linear& linear) {
+  const auto& l = *linear.lora;
+  auto down = linear.base(mx::contiguous(mx::transpose(l.a)));  // [rank, out]
+  auto gram = mx::matmul(mx::transpose(l.a), l.a);              // [rank, rank]
+  auto mixed = mx::sum(down * l.b, 0) * (2.0f * l.scale);
+  auto own = mx::sum(l.b * mx::matmul(gram, l.b), 0) * (l.scale * l.scale);
+  return mx::sqrt(mx::square(l.magnitude->own_norm) + mixed + own);
+}
+
+void expect_known_keys(const std::vector<std::string>& keys, bool full) {
+  std::vector<std::string> known = {kLoraKeys.begin(), kLoraKeys.end()};
+  if (full) known.insert(known.end(), kNormKeys.begin(), kNormKeys.end());
+  std::string names = full ? "all, all_linear" : "all_linear";
+  for (const auto& name : known) names += ", " + name;
   for (const auto& key : keys) {
-    if (std::count(kLoraKeys.begin(), kLoraKeys.end(), key) > 0) continue;
+    if (std::count(known.begin(), known.end(), key) > 0) continue;
     throw std::invalid_argument(
-        "[lora] keys: no module '" + key + "'; known: " + names);
+        "[lora] keys: no module '" + key + "'" + (full ? "" : " for an adapter") +
+        "; known: " + names);
+  }
+}
+
+// The arrays of a block, by the path of their module.
+template <class F>
+void for_each_block_array(DecoderLayer& layer, F&& f) {
+  for_each_leaf(layer, "", [&](const std::string& path, mx::array& array) {
+    f(path.substr(0, path.rfind('.')), path, array);
+  });
+}
+
+void train_weights(Decoder& model, int first, const std::vector<std::string>& keys) {
+  for (size_t i = first; i < model.model.layers.size(); ++i) {
+    auto scope = "model.layers." + std::to_string(i) + ".";
+    auto add = [&](const std::string& module, const std::string& path, mx::array& a) {
+      if (std::count(keys.begin(), keys.end(), module) == 0) return;
+      if (!mx::issubdtype(a.dtype(), mx::floating)) {
+        throw std::invalid_argument(
+            "[lora] fine_tune_type full: " + scope + path +
+            " is packed; train an adapter (lora, dora), or convert without -q");
+      }
+      a = mx::astype(a, mx::float32);
+      a.eval();
+      model.trained_weights.insert(scope + path);
+    };
+    for_each_block_array(model.model.layers[i], add);
   }
 }
 
@@ -49,7 +102,10 @@ std::vector<std::string> listed_keys(const std::string& keys) {
   for (std::string part; std::getline(in, part, ',');) {
     part.erase(0, part.find_first_not_of(" \t"));
     part.erase(part.find_last_not_of(" \t") + 1);
-    if (part == "all_linear") return {kLoraKeys.begin(), kLoraKeys.end()};
+    std::vector<std::string> linears = {kLoraKeys.begin(), kLoraKeys.end()};
+    if (part == "all")
+      linears.insert(linears.end(), kNormKeys.begin(), kNormKeys.end());
+    if (part == "all" || part == "all_linear") return linears;
     if (!part.empty()) parts.push_back(part);
   }
   return parts;
@@ -68,11 +124,15 @@ void for_each_linear(
 
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
   auto keys = listed_keys(config.keys);
+  bool full = config.fine_tune_type == "full";
   if (keys.empty()) throw std::invalid_argument("[lora] keys selects no module");
-  expect_known_keys(keys);
+  expect_known_keys(keys, full);
   auto& layers = model.model.layers;
   int count = static_cast<int>(layers.size());
   int first = config.num_layers < 0 ? 0 : std::max(0, count - config.num_layers);
+  if (first == count)
+    throw std::invalid_argument("[lora] num_layers is 0: nothing to train");
+  if (full) return train_weights(model, first, keys);
   uint64_t next = 0;
   for (int i = first; i < count; ++i) {
     for_each_block_linear(layers[i], [&](const std::string& name, Linear& linear) {
@@ -80,14 +140,51 @@ void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
       linear.lora = fresh_lora(linear, config, keyed_bits({seed, next++}));
     });
   }
-  if (next == 0)
-    throw std::invalid_argument("[lora] num_layers is 0: nothing to train");
 }
 
 Decoder without_lora(Decoder model) {
   for_each_linear(
       model, [](const std::string&, Linear& linear) { linear.lora.reset(); });
   return model;
+}
+
+float scale_of(const LoraConfig& config) {
+  if (!config.use_rslora) return config.scale;
+  return config.scale * std::sqrt(static_cast<float>(config.rank));
+}
+
+std::vector<mx::array> trained_arrays(const Decoder& model) {
+  return select_parameters(
+      model, [&](std::string_view path) { return model.is_trained(path); });
+}
+
+std::vector<std::string> trained_paths(const Decoder& model) {
+  return select_paths(
+      model, [&](std::string_view path) { return model.is_trained(path); });
+}
+
+void assign_trained(Decoder& model, const std::vector<mx::array>& arrays) {
+  assign_parameters(
+      model, arrays, [&](std::string_view path) { return model.is_trained(path); });
+}
+
+void update_norms(Decoder& model) {
+  std::vector<mx::array> norms;
+  for_each_linear(model, [&](const std::string&, Linear& linear) {
+    if (!linear.lora || !linear.lora->magnitude) return;
+    auto& norm = linear.lora->magnitude->norm;
+    norm = adapted_norms(linear);
+    norms.push_back(norm);
+  });
+  mx::eval(norms);
+}
+
+void set_dropout_keys(Decoder& model, std::initializer_list<uint64_t> key) {
+  uint64_t seed = keyed_bits(key), next = 0;
+  for_each_linear(model, [&](const std::string&, Linear& linear) {
+    if (!linear.lora || linear.lora->dropout == 0) return;
+    linear.lora->dropout_key = mx::random::key(keyed_bits({seed, next++}));
+  });
 }
 
 }  // namespace pupil

@@ -23,7 +23,10 @@ inline constexpr std::array kLoraKeys = {
     "mlp.up_proj",
     "mlp.down_proj"};
 
-/// The keys that LoraConfig::keys lists, all_linear written out, unchecked.
+/// What else of a block full fine-tuning may train.
+inline constexpr std::array kNormKeys = {"input_layernorm", "post_attention_layernorm"};
+
+/// The keys that LoraConfig::keys lists, all_linear and all written out, unchecked.
 std::vector<std::string> listed_keys(const std::string& keys);
 
 /// Calls `f(path, linear)` for every linear of the decoder's blocks, in order;
@@ -31,12 +34,30 @@ std::vector<std::string> listed_keys(const std::string& keys);
 void for_each_linear(
     Decoder& model, const std::function<void(const std::string&, Linear&)>& f);
 
-/// Puts a fresh adapter (b = 0, so that nothing changes yet) on the linears that
-/// `config` selects. The same seed gives the same adapter.
-/// Throws std::invalid_argument if a key names no module or nothing is selected.
+/// What (x A) B is multiplied by: PEFT's scaling.
+float scale_of(const LoraConfig& config);
+
+/// Makes ready what `config` says is trained: a fresh adapter (b = 0, so that nothing
+/// changes yet) on the linears that it selects, or for "full" the weights themselves,
+/// made float32. The same seed gives the same adapter.
+/// Throws std::invalid_argument if a key names no module or nothing is selected, and if
+/// a weight that is to be trained is packed.
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed);
 
 /// The same model without its adapter: the reference policy. No tensor is copied.
 Decoder without_lora(Decoder model);
+
+/// The adapter's arrays, or the weights that are trained, in declaration order.
+std::vector<mx::array> trained_arrays(const Decoder& model);
+std::vector<std::string> trained_paths(const Decoder& model);
+
+/// Sets them. While they are being differentiated nothing else changes; otherwise
+/// `update_norms` is to follow, which makes DoRA's lengths those of A and B as they
+/// are.
+void assign_trained(Decoder& model, const std::vector<mx::array>& arrays);
+void update_norms(Decoder& model);
+
+/// Gives every adapter with dropout a key of its own, made from `key`.
+void set_dropout_keys(Decoder& model, std::initializer_list<uint64_t> key);
 
 }  // namespace pupil

@@ -23,6 +23,13 @@ mx::Shape stored_shape(
   return {out, in * bits / 32};
 }
 
+// mlx.nn.Dropout with the adapter's key.
+mx::array dropped(const mx::array& x, const Lora& lora) {
+  float kept = 1.0f - lora.dropout;
+  auto mask = mx::random::bernoulli(mx::array(kept), x.shape(), lora.dropout_key);
+  return x * (mx::astype(mask, x.dtype()) * mx::array(1.0f / kept, x.dtype()));
+}
+
 }  // namespace
 
 Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in)
@@ -72,18 +79,25 @@ Linear::Linear(
 }
 
 mx::array Linear::operator()(const mx::array& x) const {
-  return with_bias(base(x, lora));
+  if (!lora || !lora->dropout_key) return finished(base(x, lora));
+  auto term = low_rank_term(dropped(x, *lora), {lora->a, lora->b, lora->scale});
+  return finished(base(x) + mx::astype(term, x.dtype()));
 }
 
-mx::array Linear::with_bias(const mx::array& y) const {
-  return bias ? y + mx::astype(*bias, y.dtype()) : y;
+mx::array Linear::finished(const mx::array& y) const {
+  auto scaled = y;
+  if (lora && lora->magnitude) {
+    const auto& length = *lora->magnitude;
+    scaled = y * mx::astype(length.m / length.norm, y.dtype());
+  }
+  return bias ? scaled + mx::astype(*bias, y.dtype()) : scaled;
 }
 
 std::vector<mx::array> together(
     const mx::array& x, const std::vector<const Linear*>& linears) {
   std::vector<mx::array> outputs;
   bool all_adapted = std::all_of(linears.begin(), linears.end(), [](const Linear* l) {
-    return l->base.scales && l->lora;
+    return l->base.scales && l->lora && !l->lora->dropout_key;
   });
   if (!all_adapted) {
     for (const auto* linear : linears) outputs.push_back((*linear)(x));
@@ -97,7 +111,7 @@ std::vector<mx::array> together(
   }
   outputs = quantized_linears(x, weights, terms);
   for (size_t i = 0; i < linears.size(); ++i)
-    outputs[i] = linears[i]->with_bias(outputs[i]);
+    outputs[i] = linears[i]->finished(outputs[i]);
   return outputs;
 }
 

@@ -13,12 +13,27 @@
 
 namespace pupil {
 
+/// DoRA's part of an adapter (arXiv:2402.09353): each output's weights W + scale (A
+/// B)^T get the length `m`. As the paper proposes, and mlx-lm and PEFT do, their own
+/// length is a constant of the gradient, and so it is computed once for all that
+/// happens between two changes of A and B.
+struct Magnitude {
+  mx::array m;         // [out] float32, at first the lengths of W's rows
+  mx::array norm;      // [out] float32, those of W + scale (A B)^T
+  mx::array own_norm;  // [out] float32, those of W
+};
+
 /// Low-rank adapter (arXiv:2106.09685), in mlx-lm's layout: adds
 /// scale * (x @ a) @ b to a frozen linear map.
 struct Lora {
   mx::array a;  // [in, rank] float32, uniform(-1/sqrt(in), 1/sqrt(in))
   mx::array b;  // [rank, out] float32, zeros: a fresh adapter changes nothing
   float scale;
+  std::optional<Magnitude> magnitude = {};  // none: LoRA
+  // The share of x that the adapter does not see, the rest divided by what remains, and
+  // what chooses it; without a key, it sees all.
+  float dropout = 0.0f;
+  std::optional<mx::array> dropout_key = {};
 };
 
 /// A weight matrix as the checkpoint holds it: dense, or packed with scales and biases.
@@ -59,8 +74,8 @@ struct Linear {
 
   /// x [..., in] -> [..., out], in x's type.
   mx::array operator()(const mx::array& x) const;
-  /// y [..., out] and the bias, if there is one.
-  mx::array with_bias(const mx::array& y) const;
+  /// y [..., out] with its magnitude and bias, if there are.
+  mx::array finished(const mx::array& y) const;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -69,6 +84,7 @@ struct Linear {
     if (self.lora) {
       f("lora_a", self.lora->a);
       f("lora_b", self.lora->b);
+      if (self.lora->magnitude) f("m", self.lora->magnitude->m);
     }
   }
 };

@@ -98,7 +98,7 @@ void assign_parameters(Model& model, const std::vector<mx::array>& values, Keep 
 
 /// True for the arrays of an adapter.
 inline bool is_lora(std::string_view path) {
-  return path.ends_with(".lora_a") || path.ends_with(".lora_b");
+  return path.ends_with(".lora_a") || path.ends_with(".lora_b") || path.ends_with(".m");
 }
 
 }  // namespace pupil

@@ -35,8 +35,8 @@ std::string name_of(int step) {
 
 using Tensors = std::unordered_map<std::string, mx::array>;
 
-// Names are the paths after "<kind>.", or alone where that is empty. All are float32:
-// adapters and moments. Our own writer, as MLX's does not say why a write failed.
+// Names are the paths after "<kind>.", or alone where that is empty. Codes stay uint8,
+// all else is float32. Our own writer, as MLX's does not say why a write failed.
 void write_tensors(
     const fs::path& path,
     const std::vector<std::string>& names,
@@ -45,11 +45,13 @@ void write_tensors(
   std::vector<mx::array> values;
   for (const auto& [kind, arrays] : kinds) {
     for (size_t i = 0; i < names.size(); ++i) {
-      values.push_back(mx::contiguous(mx::astype(arrays[i], mx::float32)));
+      bool coded = arrays[i].dtype() == mx::uint8;
+      auto type = coded ? mx::uint8 : mx::float32;
+      values.push_back(mx::contiguous(mx::astype(arrays[i], type)));
       const auto& value = values.back();
       specs.push_back(
           {kind.empty() ? names[i] : kind + "." + names[i],
-           "F32",
+           coded ? "U8" : "F32",
            {value.shape().begin(), value.shape().end()},
            value.nbytes()});
     }
@@ -104,11 +106,13 @@ Tensors read_tensors(const fs::path& path) {
   return mx::load_safetensors(path.string()).first;
 }
 
-void expect_shapes(const std::vector<mx::array>& arrays, const Learner& learner) {
+void expect_shapes(
+    const std::vector<mx::array>& arrays,
+    const std::vector<mx::array>& expected,
+    const std::vector<std::string>& paths) {
   for (size_t i = 0; i < arrays.size(); ++i) {
-    if (arrays[i].shape() != learner.params()[i].shape()) {
-      throw std::runtime_error(learner.paths()[i] + " has another shape");
-    }
+    if (arrays[i].shape() == expected[i].shape()) continue;
+    throw std::runtime_error(paths[i] + " has another shape");
   }
 }
 
@@ -120,17 +124,26 @@ ArrayKinds take_kinds(Tensors& tensors, const Learner& learner) {
   ArrayKinds kinds;
   for (const auto& name : names) {
     kinds[name] = take_all(tensors, name + ".", learner.paths());
-    expect_shapes(kinds[name], learner);
   }
   for (const auto& [name, arrays] : learner.state()) {
     if (!names.contains(name)) throw std::runtime_error("no tensors " + name);
+    expect_shapes(kinds[name], arrays, learner.paths());
   }
   return kinds;
+}
+
+void expect_optimizer(const nlohmann::json& state, const Learner& learner) {
+  auto name = state.value("optimizer", "adamw");
+  if (name == learner.optimizer().name()) return;
+  throw std::runtime_error(
+      "it was made with train.optim " + name + ", this run has " +
+      learner.optimizer().name());
 }
 
 TrainState read_state(const fs::path& folder, const Learner& learner) {
   verify(folder);
   auto state = read_json_file((folder / "state.json").string());
+  expect_optimizer(state, learner);
   auto adapters = read_tensors(folder / "adapters.safetensors");
   auto others = read_tensors(folder / "optimizer.safetensors");
   if (adapters.size() != learner.paths().size()) {
@@ -142,7 +155,7 @@ TrainState read_state(const fs::path& folder, const Learner& learner) {
       take_kinds(others, learner),
       state.at("optimizer_step").get<int>(),
       state.at("trainer")};
-  expect_shapes(loaded.params, learner);
+  expect_shapes(loaded.params, learner.params(), learner.paths());
   return loaded;
 }
 
@@ -162,6 +175,13 @@ std::string free_space(const fs::path& folder) {
 }
 
 }  // namespace
+
+void write_exported(const Learner& learner, const fs::path& path) {
+  fs::path temporary = path.string() + ".tmp";
+  write_tensors(temporary, learner.paths(), {{"", learner.exported()}});
+  sync_path(temporary);
+  rename_durably(temporary, path);
+}
 
 CheckpointStore::CheckpointStore(fs::path folder, std::string adapter_config)
     : folder_(std::move(folder)), adapter_config_(std::move(adapter_config)) {
@@ -187,6 +207,7 @@ void CheckpointStore::save(
     nlohmann::ordered_json state = {
         {"version", 1},
         {"step", step},
+        {"optimizer", optimizer.name()},
         {"optimizer_step", optimizer.step()},
         {"trainer", trainer}};
     write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
@@ -207,10 +228,12 @@ void CheckpointStore::save(
 std::optional<TrainState> CheckpointStore::load(
     const Learner& learner, const WarnFn& warn) const {
   auto folders = newest_first();
+  std::string newest_problem;
   for (const auto& folder : folders) {
     try {
       return read_state(folder, learner);
     } catch (const std::exception& error) {
+      if (newest_problem.empty()) newest_problem = error.what();
       warn(
           "[checkpoint] " + folder.string() + " cannot be used: " + error.what() +
           "; trying the one before");
@@ -218,7 +241,8 @@ std::optional<TrainState> CheckpointStore::load(
   }
   if (folders.empty()) return std::nullopt;
   throw std::runtime_error(
-      "[checkpoint] no checkpoint in " + folder_.string() + " can be used");
+      "[checkpoint] no checkpoint in " + folder_.string() +
+      " can be used; the newest: " + newest_problem);
 }
 
 fs::path CheckpointStore::newest() const {

@@ -2,9 +2,10 @@
 //
 //   adapters.safetensors    the trained arrays, in mlx-lm's layout
 //   adapter_config.json     what mlx-lm needs to know about them
-//   optimizer.safetensors   AdamW's moments, m.<path> and v.<path>, and the reference
-//                           where it moves, reference.<path>
-//   state.json              step, optimizer step and the trainer's own state
+//   optimizer.safetensors   the optimizer's state, <kind>.<path> (train/optimizer.h),
+//                           the moving average, ema.<path>, and the reference where it
+//                           moves, reference.<path>
+//   state.json              step, the optimizer's name and step, the trainer's state
 //   manifest.json           size and SHA-256 of each file above
 //
 // A folder is written under a temporary name, synced, and renamed; what a crash leaves
@@ -31,6 +32,10 @@ struct TrainState {
   int optimizer_step = 0;
   nlohmann::json trainer;  // counters of the trainer; see Trainer
 };
+
+/// Writes what the run hands out (Learner::exported) in mlx-lm's layout, whole or not
+/// at all.
+void write_exported(const Learner& learner, const std::filesystem::path& path);
 
 using WarnFn = std::function<void(const std::string&)>;
 

@@ -37,13 +37,24 @@ std::vector<float> row_differences(const Microbatch& batch, const mx::array& log
 }
 
 // The adapter that changes nothing. B is 0, and so it does not matter what A is.
-std::vector<mx::array> silent_adapter(
-    const std::vector<mx::array>& params, const std::vector<std::string>& paths) {
-  auto arrays = params;
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    if (paths[i].ends_with("lora_b")) arrays[i] = mx::zeros_like(arrays[i]);
-  }
-  return arrays;
+std::vector<mx::array> silent_adapter(Decoder model) {
+  for_each_linear(model, [](const std::string&, Linear& linear) {
+    if (!linear.lora) return;
+    linear.lora->b = mx::zeros_like(linear.lora->b);
+    auto& magnitude = linear.lora->magnitude;
+    if (magnitude) magnitude->m = magnitude->own_norm;
+  });
+  return trained_arrays(model);
+}
+
+bool is_whole(const Decoder& model) {
+  return !model.trained_weights.empty();
+}
+
+// The arrays of a kind that may be missing: then none.
+std::vector<mx::array> taken(ArrayKinds& kinds, const std::string& kind) {
+  auto found = kinds.extract(kind);
+  return found.empty() ? std::vector<mx::array>() : std::move(found.mapped());
 }
 
 void expect_shapes_of(
@@ -81,12 +92,14 @@ CompletionLogprobs completion_logprobs(
 Learner::Learner(Decoder& model, const LearnerConfig& config)
     : model_(model),
       config_(config),
-      paths_(select_paths(model, is_lora)),
-      params_(select_parameters(model, is_lora)),
+      paths_(trained_paths(model)),
+      params_(trained_arrays(model)),
       optimizer_(params_, config.optimizer) {
   if (params_.empty()) {
     throw std::invalid_argument("[learner] the model has no adapter to train");
   }
+  if (config.ema_decay > 0) average_ = params_;
+  if (is_whole(model) && config.has_reference) first_ = params_;
 }
 
 PolicyLossInputs Learner::loss_inputs(
@@ -160,9 +173,12 @@ bool Learner::needs_reference() const {
 }
 
 Decoder Learner::reference() const {
-  if (reference_.empty()) return without_lora(model_);
+  if (is_whole(model_) && first_.empty())
+    throw std::logic_error("[learner] the reference was said never to be asked for");
+  if (reference_.empty() && first_.empty()) return without_lora(model_);
   Decoder model = model_;
-  assign_parameters(model, reference_, is_lora);
+  assign_trained(model, reference_.empty() ? first_ : reference_);
+  update_norms(model);
   return model;
 }
 
@@ -187,10 +203,13 @@ mx::array Learner::reference_logprobs(const Microbatch& batch) const {
   return logprobs;
 }
 
-int64_t Learner::num_trained() const {
-  int64_t count = 0;
-  for (const auto& param : params_) count += static_cast<int64_t>(param.size());
-  return count;
+int64_t Learner::update_bytes() const {
+  size_t bytes = 0;
+  for (const auto& param : params_) bytes += 2 * param.nbytes();
+  for (const auto& [kind, arrays] : state()) {
+    for (const auto& array : arrays) bytes += array.nbytes();
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 bool Learner::recomputes(const Microbatch& batch) const {
@@ -205,7 +224,9 @@ MicrobatchResult Learner::forward_backward(
   auto run = [&](const std::vector<mx::array>& params) {
     Decoder model = model_;  // copies handles, not tensors
     model.recompute_blocks = recomputes(batch);
-    assign_parameters(model, params, is_lora);
+    assign_trained(model, params);
+    auto step = static_cast<uint64_t>(optimizer_.step());
+    set_dropout_keys(model, {config_.dropout_seed, step, microbatch_});
     return loss_and_parts(model, batch, totals);
   };
   std::vector<int> argnums(params_.size());
@@ -220,6 +241,7 @@ MicrobatchResult Learner::forward_backward(
 
   if (!mx::isfinite(parts[0]).item<bool>()) throw NotFinite("the loss is not finite");
   grads_ = std::move(grads);
+  ++microbatch_;
   auto result = result_of(batch, parts);
   if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];
   return result;
@@ -228,7 +250,7 @@ MicrobatchResult Learner::forward_backward(
 float Learner::optim_step(double learning_rate) {
   float norm = global_norm(grads_);
   if (!std::isfinite(norm)) {
-    grads_.clear();
+    clear_gradient();
     throw NotFinite("the gradient is not finite");
   }
   float clipped_norm = norm;
@@ -239,15 +261,38 @@ float Learner::optim_step(double learning_rate) {
   }
   double scale = clip_scale(clipped_norm, config_.max_grad_norm);
   optimizer_.update(params_, std::move(grads_), learning_rate, scale);
-  grads_.clear();
-  assign_parameters(model_, params_, is_lora);
+  clear_gradient();
+  update_average();
+  show_exported(false);
   return norm;
+}
+
+void Learner::clear_gradient() {
+  grads_.clear();
+  microbatch_ = 0;
+}
+
+void Learner::update_average() {
+  auto rest = mx::array(static_cast<float>(1 - config_.ema_decay));
+  for (size_t i = 0; i < average_.size(); ++i) {
+    average_[i] = average_[i] + (params_[i] - average_[i]) * rest;
+  }
+  mx::eval(average_);
+}
+
+const std::vector<mx::array>& Learner::exported() const {
+  return average_.empty() ? params_ : average_;
+}
+
+void Learner::show_exported(bool show) {
+  assign_trained(model_, show ? exported() : params_);
+  update_norms(model_);
 }
 
 void Learner::sync_reference(double alpha) {
   auto a = mx::array(static_cast<float>(alpha));
   auto rest = mx::array(static_cast<float>(1 - alpha));
-  if (reference_.empty()) reference_ = silent_adapter(params_, paths_);
+  if (reference_.empty()) reference_ = first_.empty() ? silent_adapter(model_) : first_;
   for (size_t i = 0; i < params_.size(); ++i) {
     reference_[i] = a * params_[i] + rest * reference_[i];
   }
@@ -255,8 +300,8 @@ void Learner::sync_reference(double alpha) {
 }
 
 ArrayKinds Learner::state() const {
-  ArrayKinds kinds = {
-      {"m", optimizer_.first_moments()}, {"v", optimizer_.second_moments()}};
+  ArrayKinds kinds = optimizer_.state();
+  if (!average_.empty()) kinds["ema"] = average_;
   if (!reference_.empty()) kinds["reference"] = reference_;
   return kinds;
 }
@@ -264,15 +309,17 @@ ArrayKinds Learner::state() const {
 void Learner::restore(
     std::vector<mx::array> params, ArrayKinds state, int optimizer_step) {
   expect_shapes_of(params_, params, paths_);
-  for (const auto& [kind, arrays] : state) expect_shapes_of(params_, arrays, paths_);
-  for (const auto& [kind, arrays] : this->state()) {
-    if (state.contains(kind)) continue;
-    throw std::invalid_argument("[checkpoint] the arrays " + kind + " are missing");
-  }
-  optimizer_.restore(std::move(state["m"]), std::move(state["v"]), optimizer_step);
-  reference_ = std::move(state["reference"]);
+  auto reference = taken(state, "reference");
+  if (!reference.empty()) expect_shapes_of(params_, reference, paths_);
+  auto average = taken(state, "ema");
+  if (average.size() != average_.size())
+    throw std::invalid_argument("[checkpoint] the arrays ema are missing or unknown");
+  expect_shapes_of(average_, average, paths_);
+  optimizer_.restore(std::move(state), optimizer_step);
+  reference_ = std::move(reference);
+  average_ = std::move(average);
   params_ = std::move(params);
-  assign_parameters(model_, params_, is_lora);
+  show_exported(false);
 }
 
 }  // namespace pupil

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -31,7 +30,12 @@ struct LearnerConfig {
   float temperature = 1.0f;  // the sampler's: logits are divided by it here too
   bool reuse_samples =
       false;  // several optimizer steps on one batch: keep old_logprobs
-  AdamWConfig optimizer = {};
+  OptimizerConfig optimizer = {};
+  double ema_decay = 0;       // of the average of the trained arrays; 0: there is none
+  uint64_t dropout_seed = 0;  // of the run
+  // Whether the reference is ever asked for. Of full fine-tuning it is the weights as
+  // they were at first, which are kept then.
+  bool has_reference = true;
   double max_grad_norm = 1.0;   // 0: never clip
   double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
@@ -39,9 +43,6 @@ struct LearnerConfig {
   std::optional<bool> gradient_checkpointing = {};
   int64_t activation_budget = std::numeric_limits<int64_t>::max();
 };
-
-/// Arrays of several kinds, each with one a trained array, in the order of its paths.
-using ArrayKinds = std::map<std::string, std::vector<mx::array>>;
 
 struct MicrobatchResult {
   double loss = 0;  // its share of the step's loss
@@ -63,9 +64,9 @@ CompletionLogprobs completion_logprobs(
     float temperature,
     bool entropy_gradient = false);
 
-/// Owns what training changes: the adapter's arrays, their accumulated gradient and the
-/// AdamW moments, and the reference where it moves. One thread. The model must outlive
-/// it.
+/// Owns what training changes: the adapter's arrays or the weights (models/lora.h),
+/// their accumulated gradient, the optimizer's state, their average where it is asked
+/// for, and the reference where it moves. One thread. The model must outlive it.
 class Learner {
  public:
   Learner(Decoder& model, const LearnerConfig& config);
@@ -78,8 +79,8 @@ class Learner {
   /// Throws NotFinite.
   MicrobatchResult forward_backward(Microbatch& batch, const StepTotals& totals);
 
-  /// Clips, numbers first and then the norm, applies AdamW, clears the gradient and
-  /// writes the arrays back into the model. Returns the gradient's norm before
+  /// Clips, numbers first and then the norm, steps the optimizer, clears the gradient
+  /// and writes the arrays back into the model. Returns the gradient's norm before
   /// clipping. Throws NotFinite.
   float optim_step(double learning_rate);
 
@@ -101,28 +102,36 @@ class Learner {
   /// first step is not the first since.
   void fill_old_logprobs(Microbatch& batch) const;
 
-  /// Of the policy as it is, and of the reference (adapter off, or as last
-  /// synchronised). No gradient.
+  /// Of the policy as it is, and of the reference (adapter off or weights as they were
+  /// at first, or as last synchronised). No gradient, and no dropout.
   CompletionLogprobs logprobs(const Microbatch& batch) const;
   mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]
 
   /// The gradient accumulated so far, in the order of `params`, and its norm.
   const std::vector<mx::array>& gradient() const { return grads_; }
   float gradient_norm() const { return global_norm(grads_); }
-  void clear_gradient() { grads_.clear(); }
+  void clear_gradient();
 
   /// The trainable arrays and their paths in the model, in one order.
   const std::vector<mx::array>& params() const { return params_; }
   const std::vector<std::string>& paths() const { return paths_; }
-  int64_t num_trained() const;  // numbers in `params`
-  const AdamW& optimizer() const { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
+  /// Bytes that a step takes beside the weights: the gradient, the sum that it joins,
+  /// and the state.
+  int64_t update_bytes() const;
 
-  /// What a resumed run needs beside `params`: the moments "m" and "v", and "reference"
-  /// where it has moved.
+  /// What the run hands out: the moving average of `params` where `ema_decay` is set,
+  /// else `params`.
+  const std::vector<mx::array>& exported() const;
+  /// Puts `exported` in the model, or `params` back: around an evaluation.
+  void show_exported(bool show);
+
+  /// What a resumed run needs beside `params`: the optimizer's state, "ema" where there
+  /// is an average, and "reference" where it has moved.
   ArrayKinds state() const;
 
   /// Sets arrays and state from a checkpoint. Throws std::invalid_argument if a kind is
-  /// missing or a shape differs.
+  /// missing or unknown, or a shape differs.
   void restore(std::vector<mx::array> params, ArrayKinds state, int optimizer_step);
 
  private:
@@ -140,13 +149,17 @@ class Learner {
   Decoder reference() const;
   void fill_reference(Microbatch& batch) const;
   bool recomputes(const Microbatch& batch) const;
+  void update_average();
 
   Decoder& model_;
   LearnerConfig config_;
   std::vector<std::string> paths_;
   std::vector<mx::array> params_, grads_;
-  std::vector<mx::array> reference_;  // empty: the adapter is off
-  AdamW optimizer_;
+  std::vector<mx::array> average_;    // empty: there is none
+  std::vector<mx::array> first_;      // of full fine-tuning with a reference
+  std::vector<mx::array> reference_;  // empty: the adapter is off, the weights `first_`
+  uint64_t microbatch_ = 0;           // of this step
+  Optimizer optimizer_;
 };
 
 }  // namespace pupil

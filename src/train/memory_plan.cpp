@@ -57,7 +57,7 @@ uint64_t MemoryPlan::peak() const {
 MemoryPlan plan_memory(
     const Decoder& model,
     const StepSizes& sizes,
-    int64_t trained,
+    int64_t update_bytes,
     uint64_t held,
     std::optional<bool> recompute,
     int64_t budget) {
@@ -65,8 +65,7 @@ MemoryPlan plan_memory(
   int64_t kept = tokens * model.kept_bytes_per_token();
   MemoryPlan plan;
   plan.held = held;
-  // The sum over microbatches, the newest gradient, and two moments.
-  plan.optimizer = static_cast<uint64_t>(4 * trained * int64_t{4});
+  plan.optimizer = static_cast<uint64_t>(update_bytes);
   plan.sampling = static_cast<uint64_t>(sampling_bytes(model, sizes));
   plan.recomputes = recompute.value_or(kept > budget);
   plan.activations = static_cast<uint64_t>(

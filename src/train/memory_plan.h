@@ -31,13 +31,13 @@ struct MemoryPlan {
   uint64_t peak() const;
 };
 
-/// The plan for training `trained` float32 numbers of `model` in a process that holds
-/// `held` bytes. `recompute` says whether blocks are computed again; none: where that
-/// keeps the activations within `budget`.
+/// The plan for a step on `model` in a process that holds `held` bytes; `update_bytes`
+/// is Learner::update_bytes. `recompute` says whether blocks are computed again; none:
+/// where that keeps the activations within `budget`.
 MemoryPlan plan_memory(
     const Decoder& model,
     const StepSizes& sizes,
-    int64_t trained,
+    int64_t update_bytes,
     uint64_t held,
     std::optional<bool> recompute,
     int64_t budget);

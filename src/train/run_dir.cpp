@@ -134,15 +134,15 @@ void RunDir::save(
   metrics_.sync();
   rollouts_.sync();
   checkpoints_.save(learner, step, trainer, keep);
-  publish(checkpoints_.newest());
+  publish(learner);
 }
 
 // File by file: the weights are replaced whole, and adapter_config.json never changes.
-void RunDir::publish(const fs::path& checkpoint) {
-  for (const char* name : {"adapter_config.json", "adapters.safetensors"}) {
-    write_file_atomically(
-        path_ / "adapters" / name, read_file(checkpoint / name, 1ull << 34));
-  }
+void RunDir::publish(const Learner& learner) {
+  const char* config = "adapter_config.json";
+  write_file_atomically(
+      path_ / "adapters" / config, read_file(checkpoints_.newest() / config));
+  write_exported(learner, path_ / "adapters" / "adapters.safetensors");
 }
 
 std::optional<TrainState> RunDir::load(const Learner& learner) {

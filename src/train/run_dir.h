@@ -41,7 +41,8 @@ class RunDir {
   /// Replaces a file of the directory.
   void write(const std::string& name, std::string_view content);
 
-  /// Saves a checkpoint and publishes its adapter in adapters/. Throws
+  /// Saves a checkpoint and publishes its adapter, or the moving average of it, in
+  /// adapters/. Throws
   /// std::runtime_error, and then the ones before are as they were.
   void save(const Learner& learner, int step, const nlohmann::json& trainer, int keep);
 
@@ -53,7 +54,7 @@ class RunDir {
   std::string last_checkpoint() const;
 
  private:
-  void publish(const std::filesystem::path& checkpoint);
+  void publish(const Learner& learner);
 
   std::filesystem::path path_;
   FileLock lock_;

@@ -6,6 +6,7 @@
 #include "algo/loss_types.h"
 #include "algo/methods.h"
 #include "base/fields.h"
+#include "train/optimizer_config.h"
 
 namespace pupil {
 
@@ -21,7 +22,10 @@ struct TrainConfig {
   int decay_steps = 0;
   double min_lr_ratio = 0.1;
   std::string optim = "adamw";
+  std::optional<double> adam_beta1, adam_beta2, adam_epsilon;
+  std::optional<double> momentum;
   double weight_decay = 0;
+  double ema_decay = 0;
   double max_grad_norm = 1.0;
   double max_grad_value = 0;
   std::optional<std::string> loss_type;
@@ -123,8 +127,27 @@ struct TrainConfig {
       self.min_lr_ratio,
       "cosine_with_min_lr, warmup_stable_decay: least rate, of the peak's",
       kUnit);
-    f("optim", self.optim, "optimizer", Choices{"adamw"});
-    f("weight_decay", self.weight_decay, "decoupled weight decay", kNotNegative);
+    f("optim", self.optim, "optimizer (docs/training.md)", Choices{kOptimNames});
+    f("adam_beta1",
+      self.adam_beta1,
+      "the Adams, lion, muon's vectors; default: 0.9",
+      kBelowOne);
+    f("adam_beta2", self.adam_beta2, "the same; default: 0.999, lion 0.99", kBelowOne);
+    f("adam_epsilon",
+      self.adam_epsilon,
+      "the Adams, muon's vectors; default: 1e-8",
+      kPositive);
+    f("momentum", self.momentum, "sgd, muon; default: 0.9, muon 0.95", kBelowOne);
+    f("weight_decay",
+      self.weight_decay,
+      "weight decay, of matrices only; adam, sgd: added to the gradient, the others: "
+      "apart from it",
+      kNotNegative);
+    f("ema_decay",
+      self.ema_decay,
+      "keep a moving average of what is trained, and evaluate and export that "
+      "(docs/training.md); 0: none",
+      kBelowOne);
     f("max_grad_norm",
       self.max_grad_norm,
       "clip the global gradient norm to it; 0: never",

@@ -44,8 +44,12 @@ class Adapters : public ::testing::Test {
     attach_lora(model, config, 1);
     uint64_t seed = 0;
     for_each_linear(model, [&](const std::string&, Linear& linear) {
-      if (linear.lora) linear.lora->b = noise(linear.lora->b.shape(), ++seed);
+      if (!linear.lora) return;
+      linear.lora->b = noise(linear.lora->b.shape(), ++seed);
+      auto& magnitude = linear.lora->magnitude;
+      if (magnitude) magnitude->m = magnitude->m + noise({linear.out}, ++seed);
     });
+    update_norms(model);
     return model;
   }
   void put(const json& config) {
@@ -77,7 +81,8 @@ TEST_F(Adapters, WhatIsSavedComesBack) {
        {LoraConfig{},
         LoraConfig{.rank = 3, .scale = 0.5f, .num_layers = 1},
         LoraConfig{.keys = "self_attn.q_proj, mlp.down_proj"},
-        LoraConfig{.num_layers = 5, .keys = "mlp.up_proj,all_linear"}}) {
+        LoraConfig{.num_layers = 5, .keys = "mlp.up_proj,all_linear"},
+        LoraConfig{.fine_tune_type = "dora", .rank = 3, .dropout = 0.1}}) {
     auto model = adapted(config);
     put(model, config);
     auto loaded = adapted({});  // another adapter, which is replaced
@@ -86,6 +91,8 @@ TEST_F(Adapters, WhatIsSavedComesBack) {
     EXPECT_TRUE(same(logits(loaded), logits(model)));
     EXPECT_FALSE(same(logits(loaded), logits(tiny_decoder())));
     auto read = read_adapter_config(dir());
+    EXPECT_EQ(read.fine_tune_type, config.fine_tune_type);
+    EXPECT_EQ(read.dropout, config.dropout);
     EXPECT_EQ(read.rank, config.rank);
     EXPECT_EQ(read.scale, config.scale);
     EXPECT_EQ(read.num_layers, config.num_layers);
@@ -110,6 +117,86 @@ TEST_F(Adapters, TheLayoutIsMlxLms) {
   json parameters = {
       {"rank", 3}, {"scale", 0.5}, {"dropout", 0.0}, {"keys", {"mlp.up_proj"}}};
   EXPECT_EQ(text["lora_parameters"], parameters);
+}
+
+TEST_F(Adapters, TheScaleOfRsLoraIsWrittenOut) {
+  LoraConfig config{.rank = 4, .scale = 1.5f, .use_rslora = true};
+  auto model = adapted(config);
+  put(model, config);
+  EXPECT_EQ(read_adapter_config(dir()).scale, 3.0f);  // 1.5 sqrt(4)
+  auto loaded = tiny_decoder();
+  load_adapters(loaded, dir());
+  EXPECT_TRUE(same(logits(loaded), logits(model)));
+}
+
+// The lengths are those of the whole matrix, dense or packed.
+TEST_F(Adapters, DoraLengthsAreThoseOfTheSum) {
+  auto config = testing::tiny_config();
+  auto tensors = testing::tiny_tensors(config, 3);
+  for (bool packed : {false, true}) {
+    std::map<std::string, Quantization> packing;
+    auto source = tensors;
+    const std::string scope = "model.layers.0.mlp.up_proj";
+    auto weight = source.at(scope + ".weight");
+    if (packed) {
+      auto parts = mx::quantize(weight, 32, 4);
+      source.insert_or_assign(scope + ".weight", parts.at(0));
+      source.insert_or_assign(scope + ".scales", parts.at(1));
+      source.insert_or_assign(scope + ".biases", parts.at(2));
+      packing[scope] = {32, 4};
+      weight = mx::dequantize(parts.at(0), parts.at(1), parts.at(2), 32, 4);
+    }
+    Decoder model(Checkpoint(source, packing, "tiny"), config, mx::float32);
+    attach_lora(model, {.fine_tune_type = "dora", .rank = 3, .scale = 1.5f}, 1);
+    auto& up = model.model.layers[0].mlp.up_proj;
+    auto length = [](const mx::array& rows) {
+      return mx::sqrt(mx::sum(mx::square(rows), 1));
+    };
+    EXPECT_TRUE(mx::allclose(up.lora->magnitude->m, length(weight), 1e-5).item<bool>());
+    up.lora->b = noise(up.lora->b.shape(), 5);
+    update_norms(model);
+    auto sum = weight + 1.5f * mx::transpose(mx::matmul(up.lora->a, up.lora->b));
+    EXPECT_TRUE(mx::allclose(up.lora->magnitude->norm, length(sum), 1e-5).item<bool>());
+    auto x = noise({5, 32}, 6);
+    auto direction = sum / mx::expand_dims(length(sum), 1);
+    auto expected = mx::matmul(x, mx::transpose(direction)) * up.lora->magnitude->m;
+    EXPECT_TRUE(mx::allclose(up(x), expected, 1e-4, 1e-5).item<bool>());
+  }
+}
+
+TEST_F(Adapters, WholeWeightsComeBack) {
+  LoraConfig config{.fine_tune_type = "full", .num_layers = 1, .keys = "all"};
+  auto model = tiny_decoder();
+  attach_lora(model, config, 1);
+  auto arrays = trained_arrays(model);
+  EXPECT_EQ(arrays.size(), 7 + 2u);  // linears and norms of the last layer
+  for (size_t i = 0; i < arrays.size(); ++i)
+    arrays[i] = arrays[i] + noise(arrays[i].shape(), i);
+  assign_trained(model, arrays);
+  put(model, config);
+  auto loaded = adapted({});
+  load_adapters(loaded, dir());
+  EXPECT_TRUE(same(logits(loaded), logits(model)));
+  EXPECT_EQ(trained_paths(loaded), trained_paths(model));
+  EXPECT_EQ(read_adapter_config(dir()).fine_tune_type, "full");
+}
+
+TEST_F(Adapters, PackedWeightsAreNotTrainedWhole) {
+  auto config = testing::tiny_config();
+  auto tensors = testing::tiny_tensors(config, 3);
+  const std::string scope = "model.layers.0.mlp.up_proj";
+  auto parts = mx::quantize(tensors.at(scope + ".weight"), 32, 4);
+  tensors.insert_or_assign(scope + ".weight", parts.at(0));
+  tensors.insert_or_assign(scope + ".scales", parts.at(1));
+  tensors.insert_or_assign(scope + ".biases", parts.at(2));
+  Decoder model(Checkpoint(tensors, {{scope, {32, 4}}}, "tiny"), config, mx::float32);
+  auto text =
+      testing::refusal([&] { attach_lora(model, {.fine_tune_type = "full"}, 1); });
+  EXPECT_TRUE(has(text, scope + ".weight is packed")) << text;
+  EXPECT_TRUE(has(text, "convert without -q")) << text;
+  LoraConfig norms{.keys = "input_layernorm"};
+  EXPECT_TRUE(
+      has(testing::refusal([&] { attach_lora(model, norms, 1); }), "for an adapter"));
 }
 
 TEST_F(Adapters, AnMlxLmDumpOfAllArgumentsIsRead) {
@@ -169,7 +256,7 @@ TEST_F(Adapters, ConfigurationsThatDoNotFitAreRefused) {
     });
   };
   EXPECT_EQ(change("/model", "elsewhere"), "accepted");
-  EXPECT_TRUE(has(change("/fine_tune_type", "dora"), "known: lora"));
+  EXPECT_TRUE(has(change("/fine_tune_type", "ia3"), "known: lora"));
   EXPECT_TRUE(has(change("/num_layers", "all"), "num_layers: expected"));
   EXPECT_TRUE(has(change("/num_layers", 0), "nothing to train"));
   EXPECT_TRUE(has(change("/num_layers", 1), "unexpected tensor"));

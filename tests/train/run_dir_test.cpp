@@ -141,6 +141,17 @@ TEST(RunDir, ResumingAnotherAdapterIsAnError) {
       std::string::npos);
 }
 
+TEST(RunDir, ResumingWithAnotherOptimizerIsAnError) {
+  TempDir dir;
+  ToyRun(toy_config(2)).run(dir.path());
+  auto config = toy_config(4);
+  config.optim = "adam";  // the same kinds of arrays
+  ToyRun other(config);
+  auto text = complaint([&] { other.run(dir.path(), true); });
+  EXPECT_NE(text.find("made with train.optim adamw"), std::string::npos) << text;
+  EXPECT_NE(text.find("this run has adam"), std::string::npos) << text;
+}
+
 TEST(RunDir, ASecondRunIsKeptOut) {
   TempDir dir;
   RunDir first(dir.path(), false, "{}\n");

@@ -83,6 +83,7 @@ struct ToyRun {
     learning.loss = policy_loss_config(config.train);
     learning.preference = preference;
     learning.reuse_samples = train.num_iterations > 1;
+    learning.optimizer = optimizer_config(config.train);
     learner.emplace(model, learning);
     stages.reward_names = {"even"};
     stages.score = toy_score;

@@ -121,6 +121,24 @@ TEST(Trainer, AResumedRunEqualsAnUninterruptedOne) {
   }
 }
 
+TEST(Trainer, ARunResumesToTheBitWithAnyOptimizer) {
+  for (const char* optim : {"adam", "sgd", "lion", "adafactor", "muon", "adamw_8bit"}) {
+    TempDir whole_dir, cut_dir;
+    auto config = toy_config(6);
+    config.optim = optim;
+    config.weight_decay = 0.01;
+    ToyRun whole(config);
+    whole.run(whole_dir.path());
+    ToyRun cut(config);
+    stop_after(cut, 3);
+    EXPECT_THROW(cut.run(cut_dir.path()), Stopped);
+    ToyRun resumed(config);
+    resumed.run(cut_dir.path(), true);
+    expect_same_bits(whole, resumed);
+    EXPECT_EQ(whole.learner->optimizer().name(), optim);
+  }
+}
+
 TEST(Trainer, AKilledRunGoesOnFromItsLastCheckpoint) {
   TempDir whole_dir, cut_dir;
   ToyRun whole(toy_config(7));
