@@ -52,6 +52,17 @@ StepSizes step_sizes(const Session& session) {
   return sizes;
 }
 
+void choose_microbatch(Session& session) {
+  int& tokens = session.config.train.max_tokens_per_microbatch;
+  if (tokens != 0) return;
+  auto learner = learner_config(session.config);
+  tokens = fitting_microbatch(
+      session.model.decoder,
+      step_sizes(session),
+      learner.gradient_checkpointing,
+      learner.activation_budget);
+}
+
 MemoryPlan memory_plan(const Session& session, int64_t update_bytes) {
   auto learner = learner_config(session.config);
   return plan_memory(

@@ -13,6 +13,9 @@ namespace pupil {
 /// evaluations included.
 StepSizes step_sizes(const Session& session);
 
+/// Sets `train.max_tokens_per_microbatch` where it is left to the plan.
+void choose_microbatch(Session& session);
+
 /// The plan of `session`'s run, as the process is now; `update_bytes` by the learner.
 MemoryPlan memory_plan(const Session& session, int64_t update_bytes);
 

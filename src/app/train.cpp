@@ -184,6 +184,7 @@ void run_train(const TrainOptions& options) {
   auto config = read_config(options);
   check_run_dir(*config.logging.run_dir, options.resume);
   Session session(config);
+  choose_microbatch(session);
   auto lora = session.config.model.adapter_path
                   ? read_adapter_config(*session.config.model.adapter_path)
                   : session.config.lora;

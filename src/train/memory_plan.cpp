@@ -76,4 +76,22 @@ MemoryPlan plan_memory(
   return plan;
 }
 
+// More tokens at once are better than blocks that run again, if one may choose.
+int fitting_microbatch(
+    const Decoder& model,
+    StepSizes sizes,
+    std::optional<bool> recompute,
+    int64_t budget) {
+  constexpr int kMost = 16384, kLeast = 512;
+  sizes.microbatch_tokens = kMost;
+  auto activations = [&] {
+    auto plan = plan_memory(model, sizes, 0, 0, recompute.value_or(false), budget);
+    return static_cast<int64_t>(plan.activations);
+  };
+  while (sizes.microbatch_tokens > kLeast && activations() > budget) {
+    sizes.microbatch_tokens /= 2;
+  }
+  return sizes.microbatch_tokens;
+}
+
 }  // namespace pupil

@@ -42,4 +42,12 @@ MemoryPlan plan_memory(
     std::optional<bool> recompute,
     int64_t budget);
 
+/// The most tokens of a microbatch, in powers of two, whose activations are within
+/// `budget` by the plan; at least 512. `sizes.microbatch_tokens` does not matter.
+int fitting_microbatch(
+    const Decoder& model,
+    StepSizes sizes,
+    std::optional<bool> recompute,
+    int64_t budget);
+
 }  // namespace pupil
