@@ -7,7 +7,9 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/fingerprint.h"
 #include "app/judge_report.h"
+#include "app/machine.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -17,6 +19,7 @@
 #include "train/evaluation.h"
 #include "train/loss_settings.h"
 #include "train/report.h"
+#include "train/run_status.h"
 #include "train/self_check.h"
 
 namespace pupil {
@@ -29,6 +32,7 @@ struct TrainOptions {
   std::string config;
   std::string run_dir;  // of --resume; empty: the config's, or the newest of runs/
   bool resume = false;
+  std::string from_adapter;
   std::vector<std::string> overrides;
 };
 
@@ -69,6 +73,7 @@ Config read_config(const TrainOptions& options) {
   if (path.empty())
     throw UsageError("[train] give a config with -c, or --resume RUN_DIR");
   auto config = load_config(path, options.overrides);
+  if (!options.from_adapter.empty()) config.model.adapter_path = options.from_adapter;
   if (!run_dir.empty()) config.logging.run_dir = run_dir;
   if (options.resume && !config.logging.run_dir) config.logging.run_dir = newest_run();
   if (!config.logging.run_dir) config.logging.run_dir = new_run_dir();
@@ -121,8 +126,23 @@ Evaluation evaluation_before(const Session& session, RunDir& run) {
   auto path = run.path() / "before.json";
   if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
   auto before = measure_student(session, "before");
+  metric_of(eval_row(before, 0), session.config.train.metric_for_best_model);  // throws
   run.write("before.json", json_text(to_json(before)) + "\n");
   return before;
+}
+
+// The evaluation after training counts too, though the trainer does not know of it.
+std::optional<BestCheckpoint> best_checkpoint(
+    const Session& session,
+    RunDir& run,
+    const Evaluation& after,
+    const Trainer& trainer) {
+  const auto& metric = session.config.train.metric_for_best_model;
+  auto best = trainer.best();
+  auto last = metric_of(eval_row(after, trainer.step()), metric);
+  if (last) best.add(*last, trainer.step(), 0);
+  if (!best.value) return std::nullopt;
+  return BestCheckpoint{best.step, metric, *best.value, run.checkpoint_of(best.step)};
 }
 
 void report(
@@ -131,7 +151,11 @@ void report(
     const Evaluation& before,
     const Trainer& trainer) {
   auto after = measure_student(session, "after");
-  RunSummary summary{session.config.seed, trainer.step(), trainer.seconds()};
+  RunSummary summary{
+      session.config.seed,
+      trainer.step(),
+      trainer.seconds(),
+      best_checkpoint(session, run, after, trainer)};
   auto json = report_json(before, after, summary);
   run.write("report.json", json_text(json, 2) + "\n");
   run.write("report.md", report_markdown(json));
@@ -151,10 +175,10 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   bool evaluates = !session.eval_tasks.empty();
   TrainerHooks hooks;
   hooks.stop_requested = StopSignals::requested;
+  hooks.peak_memory = peak_memory_bytes;
   hooks.evaluate = [&](int step) {
-    if (!evaluates) return;
-    auto now = measure_student(session, "step " + std::to_string(step));
-    run.add_metrics(eval_row(now, step));
+    if (!evaluates) return nlohmann::ordered_json();
+    return eval_row(measure_student(session, "step " + std::to_string(step)), step);
   };
   JudgeReport judges(session.rewards);
   hooks.on_metrics = [&](const nlohmann::ordered_json& row) { judges.add(row); };
@@ -171,6 +195,30 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   if (session.teacher) run.print("teacher: " + summary_of(session.teacher->stats()));
 }
 
+// However it ends, status.json says so.
+void train_and_tell(
+    const Session& session, Decoder& decoder, RunDir& run, bool resume) {
+  RunStatus status;
+  status.max_steps = session.config.train.max_steps;
+  status.metric = session.config.train.metric_for_best_model;
+  auto tell = [&](RunState state, const std::string& message) {
+    status.state = state;
+    status.message = message;
+    write_status(run, status);
+  };
+  tell(RunState::running, "");
+  try {
+    train_session(session, decoder, run, resume);
+  } catch (const Stopped& stop) {
+    tell(RunState::interrupted, stop.what());
+    throw;
+  } catch (const std::exception& error) {
+    tell(RunState::failed, error.what());
+    throw;
+  }
+  tell(RunState::finished, "");
+}
+
 void run_train(const TrainOptions& options) {
   StopSignals signals;
   auto config = read_config(options);
@@ -182,12 +230,13 @@ void run_train(const TrainOptions& options) {
   RunDir run(
       *session.config.logging.run_dir,
       options.resume,
-      adapter_config_text(lora, fs::absolute(session.model.path).string()));
+      adapter_config_text(lora, fs::absolute(session.model.path).string()),
+      run_origin(session.config));
   if (session.teacher) session.teacher->keep_ledger(run.path() / "teacher.sqlite");
   run.write("config.yaml", dump_yaml(session.config));
   if (session.config.logging.tensorboard) run.start_tensorboard();
   run.print("run directory: " + run.path().string());
-  train_session(session, session.model.decoder, run, options.resume);
+  train_and_tell(session, session.model.decoder, run, options.resume);
 }
 
 }  // namespace
@@ -208,6 +257,13 @@ void add_training(
       options->run_dir,
       "go on with the run in this directory; default: the config's, or the newest");
   resume->expected(0, 1);
+  command
+      ->add_option(
+          "--from-adapter",
+          options->from_adapter,
+          "start from this adapter, mlx-lm's or PEFT's, instead of a fresh one: "
+          "model.adapter_path")
+      ->excludes(resume);
   command->footer("Every key: docs/config.md, or the file that `pupil init` writes.");
   command->allow_extras();
   command->callback([options, command, resume, preset] {
