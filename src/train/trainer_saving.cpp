@@ -58,9 +58,10 @@ void Trainer::try_to_save() {
     missed_saves_ = 0;
   } catch (const std::exception& error) {
     if (++missed_saves_ == kMostMissedSaves) throw;
+    int every = config_.train.save_steps, next = (step_ / every + 1) * every;
     run_.warn(
-        std::string(error.what()) + "; training goes on, and it is tried again every " +
-        std::to_string(config_.train.save_steps) + " steps");
+        std::string(error.what()) + "; training goes on, the next try is at step " +
+        std::to_string(next));
   }
 }
 
