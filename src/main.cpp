@@ -35,6 +35,8 @@ void add_commands(CLI::App& app) {
   pupil::add_doctor(app);
   pupil::add_train(app);
   pupil::add_sft(app);
+  pupil::add_runs(app);
+  pupil::add_diff(app);
   pupil::add_generate(app);
   pupil::add_logprobs(app);
   pupil::add_score(app);

@@ -58,6 +58,7 @@ void add_ratios(
     bool counts = one_ratio_a_sequence(c) ? i == row * width : v.mask[i] != 0;
     if (!counts) continue;
     ratios += 1;
+    m.ratios.push_back(v.ratio[i]);
     low += v.ratio[i] < low_bound && v.advantages[row] < 0;
     high += v.ratio[i] > high_bound && v.advantages[row] > 0;
   }
@@ -90,6 +91,7 @@ PolicyMetrics& PolicyMetrics::operator+=(const PolicyMetrics& other) {
   entropy += other.entropy;
   kl += other.kl;
   num_ratios += other.num_ratios;
+  ratios.insert(ratios.end(), other.ratios.begin(), other.ratios.end());
   clipped_low += other.clipped_low;
   clipped_high += other.clipped_high;
   low_min = std::min(low_min, other.low_min);

@@ -21,6 +21,7 @@ struct PolicyMetrics {
   // Ratios that were looked at: one a token, or one a sequence (Ratio::sequence).
   double num_ratios = 0;
   double clipped_low = 0, clipped_high = 0;
+  std::vector<double> ratios;  // [num_ratios], for a histogram
   // Smallest and largest share of clipped ratios of a sequence.
   double low_min = std::numeric_limits<double>::infinity();
   double high_max = -std::numeric_limits<double>::infinity();

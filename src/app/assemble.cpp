@@ -41,6 +41,12 @@ Config resolved(Config config) {
         "[config] rollout.dynamic_sampling: train.baseline " + *baseline +
         " learns from equal rewards too; set it to 0");
   }
+  bool evaluates = config.train.eval_steps > 0 && config.data.eval;
+  if (config.train.early_stopping_patience > 0 && !evaluates) {
+    throw std::invalid_argument(
+        "[config] train.early_stopping_patience: nothing is evaluated on the way; set "
+        "train.eval_steps and data.eval, or set it to 0");
+  }
   return config;
 }
 

@@ -7,7 +7,9 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/fingerprint.h"
 #include "app/judge_report.h"
+#include "app/machine.h"
 #include "app/memory_report.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -18,6 +20,7 @@
 #include "train/evaluation.h"
 #include "train/loss_settings.h"
 #include "train/report.h"
+#include "train/run_status.h"
 #include "train/self_check.h"
 
 namespace pupil {
@@ -30,6 +33,7 @@ struct TrainOptions {
   std::string config;
   std::string run_dir;  // of --resume; empty: the config's, or the newest of runs/
   bool resume = false;
+  std::string from_adapter;
   std::vector<std::string> overrides;
 };
 
@@ -70,6 +74,7 @@ Config read_config(const TrainOptions& options) {
   if (path.empty())
     throw UsageError("[train] give a config with -c, or --resume RUN_DIR");
   auto config = load_config(path, options.overrides);
+  if (!options.from_adapter.empty()) config.model.adapter_path = options.from_adapter;
   if (!run_dir.empty()) config.logging.run_dir = run_dir;
   if (options.resume && !config.logging.run_dir) config.logging.run_dir = newest_run();
   if (!config.logging.run_dir) config.logging.run_dir = new_run_dir();
@@ -127,8 +132,23 @@ Evaluation evaluation_before(const Session& session, Learner& learner, RunDir& r
   auto path = run.path() / "before.json";
   if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
   auto before = measure_student(session, learner, "before");
+  metric_of(eval_row(before, 0), session.config.train.metric_for_best_model);  // throws
   run.write("before.json", json_text(to_json(before)) + "\n");
   return before;
+}
+
+// The evaluation after training counts too, though the trainer does not know of it.
+std::optional<BestCheckpoint> best_checkpoint(
+    const Session& session,
+    RunDir& run,
+    const Evaluation& after,
+    const Trainer& trainer) {
+  const auto& metric = session.config.train.metric_for_best_model;
+  auto best = trainer.best();
+  auto last = metric_of(eval_row(after, trainer.step()), metric);
+  if (last) best.add(*last, trainer.step(), 0);
+  if (!best.value) return std::nullopt;
+  return BestCheckpoint{best.step, metric, *best.value, run.checkpoint_of(best.step)};
 }
 
 void report(
@@ -138,7 +158,11 @@ void report(
     const Evaluation& before,
     const Trainer& trainer) {
   auto after = measure_student(session, learner, "after");
-  RunSummary summary{session.config.seed, trainer.step(), trainer.seconds()};
+  RunSummary summary{
+      session.config.seed,
+      trainer.step(),
+      trainer.seconds(),
+      best_checkpoint(session, run, after, trainer)};
   auto json = report_json(before, after, summary);
   run.write("report.json", json_text(json, 2) + "\n");
   run.write("report.md", report_markdown(json));
@@ -158,10 +182,11 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   bool evaluates = !session.eval_tasks.empty();
   TrainerHooks hooks;
   hooks.stop_requested = StopSignals::requested;
+  hooks.peak_memory = peak_memory_bytes;
   hooks.evaluate = [&](int step) {
-    if (!evaluates) return;
+    if (!evaluates) return nlohmann::ordered_json();
     auto now = measure_student(session, learner, "step " + std::to_string(step));
-    run.add_metrics(eval_row(now, step));
+    return eval_row(now, step);
   };
   JudgeReport judges(session.rewards);
   hooks.on_metrics = [&](const nlohmann::ordered_json& row) { judges.add(row); };
@@ -179,6 +204,30 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   if (session.teacher) run.print("teacher: " + summary_of(session.teacher->stats()));
 }
 
+// However it ends, status.json says so.
+void train_and_tell(
+    const Session& session, Decoder& decoder, RunDir& run, bool resume) {
+  RunStatus status;
+  status.max_steps = session.config.train.max_steps;
+  status.metric = session.config.train.metric_for_best_model;
+  auto tell = [&](RunState state, const std::string& message) {
+    status.state = state;
+    status.message = message;
+    write_status(run, status);
+  };
+  tell(RunState::running, "");
+  try {
+    train_session(session, decoder, run, resume);
+  } catch (const Stopped& stop) {
+    tell(RunState::interrupted, stop.what());
+    throw;
+  } catch (const std::exception& error) {
+    tell(RunState::failed, error.what());
+    throw;
+  }
+  tell(RunState::finished, "");
+}
+
 void run_train(const TrainOptions& options) {
   StopSignals signals;
   auto config = read_config(options);
@@ -191,12 +240,13 @@ void run_train(const TrainOptions& options) {
   RunDir run(
       *session.config.logging.run_dir,
       options.resume,
-      adapter_config_text(lora, fs::absolute(session.model.path).string()));
+      adapter_config_text(lora, fs::absolute(session.model.path).string()),
+      run_origin(session.config));
   if (session.teacher) session.teacher->keep_ledger(run.path() / "teacher.sqlite");
   run.write("config.yaml", dump_yaml(session.config));
   if (session.config.logging.tensorboard) run.start_tensorboard();
   run.print("run directory: " + run.path().string());
-  train_session(session, session.model.decoder, run, options.resume);
+  train_and_tell(session, session.model.decoder, run, options.resume);
 }
 
 }  // namespace
@@ -217,6 +267,13 @@ void add_training(
       options->run_dir,
       "go on with the run in this directory; default: the config's, or the newest");
   resume->expected(0, 1);
+  command
+      ->add_option(
+          "--from-adapter",
+          options->from_adapter,
+          "start from this adapter, mlx-lm's or PEFT's, instead of a fresh one: "
+          "model.adapter_path")
+      ->excludes(resume);
   command->footer("Every key: docs/config.md, or the file that `pupil init` writes.");
   command->allow_extras();
   command->callback([options, command, resume, preset] {

@@ -64,6 +64,15 @@ void sync_descriptor(int descriptor, const fs::path& path) {
   if (::fsync(descriptor) != 0) fail(path, "cannot sync", errno);
 }
 
+// Who only looks whether a run is at work holds its lock for a moment.
+bool has_lock(int descriptor) {
+  for (int tries = 0; tries < 5; ++tries) {
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
+    ::usleep(10000);
+  }
+  return false;
+}
+
 fs::path parent_of(const fs::path& path) {
   auto parent = path.parent_path();
   return parent.empty() ? "." : parent;
@@ -152,7 +161,7 @@ void AppendFile::sync() {
 FileLock::FileLock(const fs::path& path)
     : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
   if (descriptor_ < 0) fail(path, "cannot open", errno);
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
+  if (has_lock(descriptor_)) {
     auto owner = std::to_string(::getpid()) + "\n";
     if (::ftruncate(descriptor_, 0) == 0) write_all(descriptor_, path, owner);
     return;

@@ -141,6 +141,13 @@ void append_row(std::string& out, const Field& field) {
   }
 }
 
+void append_values(
+    std::vector<std::pair<std::string, std::string>>& out, const Field& field) {
+  if (field.kind != Field::Kind::Section)
+    out.emplace_back(field.key, default_text(field));
+  for (const Field& child : field.fields) append_values(out, child);
+}
+
 void append_section(std::string& out, const Field& section) {
   out += "\n## " + section.key + "\n\n| key | default | accepts | meaning |\n";
   out += "|---|---|---|---|\n";
@@ -154,6 +161,13 @@ std::string dump_yaml(const Config& config) {
   std::string out;
   for (const Field& field : describe(copy).fields) append_yaml(out, field, "");
   return out;
+}
+
+std::vector<std::pair<std::string, std::string>> config_values(const Config& config) {
+  Config copy = config;
+  std::vector<std::pair<std::string, std::string>> values;
+  append_values(values, describe(copy));
+  return values;
 }
 
 std::string config_markdown() {

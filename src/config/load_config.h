@@ -4,6 +4,8 @@
 
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "config/config.h"
 
@@ -21,6 +23,9 @@ Config load_config(const std::string& path, std::span<const std::string> overrid
 /// The whole config as YAML with each key's help as a comment; load_config reads it
 /// back as the same Config.
 std::string dump_yaml(const Config& config);
+
+/// Every key and its value as text, in the order of the YAML.
+std::vector<std::pair<std::string, std::string>> config_values(const Config& config);
 
 /// The reference of every key, in Markdown: docs/config.md.
 std::string config_markdown();

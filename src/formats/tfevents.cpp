@@ -1,7 +1,9 @@
 #include "formats/tfevents.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 
 namespace pupil {
 
@@ -57,6 +59,59 @@ uint32_t masked_crc(std::string_view bytes) {
   return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
 }
 
+// An event with one summary value.
+std::string value_record(double wall_time, int64_t step, std::string_view value) {
+  std::string summary, event;
+  add_bytes(summary, 1, value);
+  add_double(event, 1, wall_time);
+  add_int(event, 2, step);
+  add_bytes(event, 5, summary);
+  return tf_record(event);
+}
+
+// Repeated doubles, packed.
+void add_doubles(std::string& out, int field, std::span<const double> values) {
+  std::string packed;
+  for (double value : values) add_fixed(packed, std::bit_cast<uint64_t>(value));
+  add_bytes(out, field, packed);
+}
+
+struct Buckets {
+  std::vector<double> limits, counts;  // upper limits
+};
+
+// A value on a border belongs to the bucket above it, the largest to the last.
+Buckets buckets_of(std::span<const double> values, double least, double largest) {
+  constexpr int kCount = 30;
+  double width = (largest - least) / kCount;
+  if (width == 0) return {{largest}, {static_cast<double>(values.size())}};
+  Buckets buckets{{}, std::vector<double>(kCount)};
+  for (int i = 1; i < kCount; ++i) buckets.limits.push_back(least + i * width);
+  buckets.limits.push_back(largest);
+  for (double value : values) {
+    int bucket = static_cast<int>((value - least) / width);
+    buckets.counts[std::min(bucket, kCount - 1)] += 1;
+  }
+  return buckets;
+}
+
+// HistogramProto.
+std::string histogram_of(std::span<const double> values) {
+  auto [least, largest] = std::minmax_element(values.begin(), values.end());
+  double sum = 0, squares = 0;
+  for (double value : values) sum += value, squares += value * value;
+  auto buckets = buckets_of(values, *least, *largest);
+  std::string out;
+  add_double(out, 1, *least);
+  add_double(out, 2, *largest);
+  add_double(out, 3, static_cast<double>(values.size()));
+  add_double(out, 4, sum);
+  add_double(out, 5, squares);
+  add_doubles(out, 6, buckets.limits);
+  add_doubles(out, 7, buckets.counts);
+  return out;
+}
+
 }  // namespace
 
 uint32_t crc32c(std::string_view bytes) {
@@ -97,6 +152,39 @@ std::string scalar_record(
   add_int(event, 2, step);
   add_bytes(event, 5, summary);
   return tf_record(event);
+}
+
+std::string histogram_record(
+    double wall_time,
+    int64_t step,
+    const std::string& tag,
+    std::span<const double> values) {
+  std::vector<double> finite;
+  for (double value : values) {
+    if (std::isfinite(value)) finite.push_back(value);
+  }
+  if (finite.empty()) return "";
+  std::string value;
+  add_bytes(value, 1, tag);
+  add_bytes(value, 5, histogram_of(finite));
+  return value_record(wall_time, step, value);
+}
+
+std::string text_record(
+    double wall_time, int64_t step, const std::string& tag, std::string_view text) {
+  constexpr int kString = 7;  // DT_STRING
+  std::string plugin, metadata, size, shape, tensor, value;
+  add_bytes(plugin, 1, "text");
+  add_bytes(metadata, 1, plugin);
+  add_int(size, 1, 1);
+  add_bytes(shape, 2, size);
+  add_int(tensor, 1, kString);
+  add_bytes(tensor, 2, shape);
+  add_bytes(tensor, 8, text);
+  add_bytes(value, 1, tag);
+  add_bytes(value, 8, tensor);
+  add_bytes(value, 9, metadata);
+  return value_record(wall_time, step, value);
 }
 
 }  // namespace pupil

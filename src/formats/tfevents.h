@@ -1,10 +1,12 @@
 // TensorBoard event files: TFRecord framing around Event messages, written by hand
-// since two message types with five fields are all there is. Format:
-// tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto.
+// since a few message types with few fields are all there is. Format:
+// tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto,
+// summary.proto.
 
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,5 +28,17 @@ std::string scalar_record(
     double wall_time,
     int64_t step,
     const std::vector<std::pair<std::string, float>>& scalars);
+
+/// The histogram of some numbers as a record: 30 buckets of equal width from the
+/// least to the largest. None finite: an empty text.
+std::string histogram_record(
+    double wall_time,
+    int64_t step,
+    const std::string& tag,
+    std::span<const double> values);
+
+/// A text, which TensorBoard shows as Markdown, as a record.
+std::string text_record(
+    double wall_time, int64_t step, const std::string& tag, std::string_view text);
 
 }  // namespace pupil

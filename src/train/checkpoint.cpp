@@ -62,28 +62,38 @@ void write_tensors(
   file.finish();
 }
 
-void write_manifest(const fs::path& folder) {
+// A new file in a folder that nobody reads yet: written and synced, no more.
+void write_synced(const fs::path& path, std::string_view text) {
+  AppendFile file(path);
+  file.append(text);
+  file.sync();
+}
+
+nlohmann::ordered_json manifest_of(const fs::path& folder) {
   nlohmann::ordered_json files;
   for (const char* name : kFiles) {
     auto bytes = read_file(folder / name, kMaxFileBytes);
     files[name] = {{"size", bytes.size()}, {"sha256", sha256_hex(bytes)}};
-    sync_path(folder / name);
   }
-  nlohmann::ordered_json manifest = {{"version", 1}, {"files", files}};
-  write_file_atomically(folder / "manifest.json", manifest.dump(2) + "\n");
-  sync_path(folder);
+  return {{"version", 1}, {"files", files}};
 }
 
+std::string text_of(const nlohmann::ordered_json& json) {
+  return json.dump(2) + "\n";
+}
+
+// The whole text is compared, so that a changed byte of the manifest shows too.
 void verify(const fs::path& folder) {
-  auto manifest = read_json_file((folder / "manifest.json").string());
-  const auto& files = manifest.at("files");
+  auto path = folder / "manifest.json";
+  auto manifest = read_json_file(path.string());
+  auto actual = manifest_of(folder);
   for (const char* name : kFiles) {
-    auto bytes = read_file(folder / name, kMaxFileBytes);
-    const auto& entry = files.at(name);
-    if (bytes.size() != entry.at("size").get<uint64_t>() ||
-        sha256_hex(bytes) != entry.at("sha256").get<std::string>()) {
+    if (manifest.at("files").at(name) != actual["files"][name]) {
       throw std::runtime_error(std::string(name) + " is not what was written");
     }
+  }
+  if (read_file(path) != text_of(actual)) {
+    throw std::runtime_error("manifest.json is not what was written");
   }
 }
 
@@ -141,7 +151,6 @@ void expect_optimizer(const nlohmann::json& state, const Learner& learner) {
 }
 
 TrainState read_state(const fs::path& folder, const Learner& learner) {
-  verify(folder);
   auto state = read_json_file((folder / "state.json").string());
   expect_optimizer(state, learner);
   auto adapters = read_tensors(folder / "adapters.safetensors");
@@ -154,7 +163,8 @@ TrainState read_state(const fs::path& folder, const Learner& learner) {
       take_all(adapters, "", learner.paths()),
       take_kinds(others, learner),
       state.at("optimizer_step").get<int>(),
-      state.at("trainer")};
+      state.at("trainer"),
+      state.value("origin", nlohmann::json::object())};
   expect_shapes(loaded.params, learner.params(), learner.paths());
   return loaded;
 }
@@ -167,11 +177,34 @@ bool is_stale(const std::string& name) {
   return pid <= 0 || pid == ::getpid() || ::kill(pid, 0) != 0;
 }
 
-std::string free_space(const fs::path& folder) {
+std::string megabytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f MB", 1e-6 * static_cast<double>(bytes));
+  return text;
+}
+
+uint64_t bytes_of(const Learner& learner) {
+  uint64_t bytes = 0;
+  for (const auto& param : learner.params()) bytes += param.nbytes();
+  for (const auto& [kind, arrays] : learner.state()) {
+    for (const auto& array : arrays) bytes += array.nbytes();
+  }
+  return bytes;
+}
+
+// A disk that fills up half-way costs time, and others their last bytes.
+void expect_space(const fs::path& folder, uint64_t bytes) {
   std::error_code error;
   auto space = fs::space(folder, error);
-  if (error) return "";
-  return "; " + std::to_string(space.available >> 20) + " MB are free on that disk";
+  uint64_t needed = bytes + bytes / 5;
+  if (error || space.available >= needed) return;
+  throw std::runtime_error(
+      "No space left on device: it needs " + megabytes(needed) + ", " +
+      megabytes(space.available) + " are free");
+}
+
+int step_of(const fs::path& folder) {
+  return std::atoi(folder.filename().c_str() + std::string_view("step-").size());
 }
 
 }  // namespace
@@ -183,8 +216,11 @@ void write_exported(const Learner& learner, const fs::path& path) {
   rename_durably(temporary, path);
 }
 
-CheckpointStore::CheckpointStore(fs::path folder, std::string adapter_config)
-    : folder_(std::move(folder)), adapter_config_(std::move(adapter_config)) {
+CheckpointStore::CheckpointStore(
+    fs::path folder, std::string adapter_config, nlohmann::ordered_json origin)
+    : folder_(std::move(folder)),
+      adapter_config_(std::move(adapter_config)),
+      origin_(std::move(origin)) {
   fs::create_directories(folder_);
   std::vector<fs::path> stale;
   for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -194,35 +230,60 @@ CheckpointStore::CheckpointStore(fs::path folder, std::string adapter_config)
 }
 
 void CheckpointStore::save(
-    const Learner& learner, int step, const nlohmann::json& trainer, int keep) {
+    const Learner& learner,
+    int step,
+    const nlohmann::json& trainer,
+    const KeptCheckpoints& kept) {
   auto target = folder_ / name_of(step);
   fs::path temporary = target.string() + ".tmp." + std::to_string(::getpid());
-  const auto& optimizer = learner.optimizer();
   try {
-    fs::create_directories(temporary);
-    const auto& paths = learner.paths();
-    write_tensors(temporary / "adapters.safetensors", paths, {{"", learner.params()}});
-    write_tensors(temporary / "optimizer.safetensors", paths, learner.state());
-    write_file_atomically(temporary / "adapter_config.json", adapter_config_);
-    nlohmann::ordered_json state = {
-        {"version", 1},
-        {"step", step},
-        {"optimizer", optimizer.name()},
-        {"optimizer_step", optimizer.step()},
-        {"trainer", trainer}};
-    write_file_atomically(temporary / "state.json", state.dump(2) + "\n");
-    write_manifest(temporary);
+    expect_space(folder_, bytes_of(learner));
+    write_files(temporary, learner, step, trainer);
     fs::remove_all(target);  // only ever a checkpoint of this step that did not verify
     rename_durably(temporary, target);
+    verify(target);
+    write_file_atomically(folder_ / "LATEST", name_of(step) + "\n");
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     throw std::runtime_error(
         "[checkpoint] " + target.string() + " was not written: " + error.what() +
-        free_space(folder_) + "; what was saved before stands, go on with --resume");
+        "; what was saved before stands");
   }
-  auto folders = newest_first();
-  for (size_t i = keep; i < folders.size(); ++i) fs::remove_all(folders[i]);
+  remove_others(step, kept);
+}
+
+void CheckpointStore::write_files(
+    const fs::path& folder,
+    const Learner& learner,
+    int step,
+    const nlohmann::json& trainer) const {
+  fs::create_directories(folder);
+  const auto& paths = learner.paths();
+  write_tensors(folder / "adapters.safetensors", paths, {{"", learner.params()}});
+  write_tensors(folder / "optimizer.safetensors", paths, learner.state());
+  write_synced(folder / "adapter_config.json", adapter_config_);
+  nlohmann::ordered_json state = {
+      {"version", 1},
+      {"step", step},
+      {"optimizer", learner.optimizer().name()},
+      {"optimizer_step", learner.optimizer().step()},
+      {"trainer", trainer},
+      {"origin", origin_}};
+  write_synced(folder / "state.json", text_of(state));
+  write_synced(folder / "manifest.json", text_of(manifest_of(folder)));
+  sync_path(folder);
+}
+
+// Those of later steps did not verify, or this run would have gone on from them.
+void CheckpointStore::remove_others(int step, const KeptCheckpoints& kept) const {
+  int newer = 0;
+  for (const auto& folder : newest_first()) {
+    int of = step_of(folder);
+    bool stays = of <= step && newer < kept.newest;
+    newer += stays;
+    if (!stays && of != kept.best_step) fs::remove_all(folder);
+  }
 }
 
 std::optional<TrainState> CheckpointStore::load(
@@ -231,6 +292,7 @@ std::optional<TrainState> CheckpointStore::load(
   std::string newest_problem;
   for (const auto& folder : folders) {
     try {
+      verify(folder);
       return read_state(folder, learner);
     } catch (const std::exception& error) {
       if (newest_problem.empty()) newest_problem = error.what();
@@ -246,8 +308,19 @@ std::optional<TrainState> CheckpointStore::load(
 }
 
 fs::path CheckpointStore::newest() const {
-  auto folders = newest_first();
-  return folders.empty() ? fs::path() : folders.front();
+  for (const auto& folder : newest_first()) {
+    try {
+      verify(folder);
+      return folder;
+    } catch (const std::exception&) {
+      continue;  // `load` tells
+    }
+  }
+  return {};
+}
+
+fs::path CheckpointStore::of_step(int step) const {
+  return folder_ / name_of(step);
 }
 
 std::vector<fs::path> CheckpointStore::newest_first() const {

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "algo/advantage.h"
+#include "algo/pass_at_k.h"
 
 namespace pupil {
 
@@ -27,14 +28,36 @@ std::optional<double> score_at(const Rollout& rollout, size_t k) {
 
 using Json = nlohmann::ordered_json;
 
-std::optional<double> passed(const Rollout& rollout, size_t tests) {
-  auto score = score_at(rollout, tests);
-  return score ? std::optional(*score >= 1.0 ? 1.0 : 0.0) : std::nullopt;
+// 1, 2, 4, ... and all of the samples.
+std::vector<int> ks_of(int num_samples) {
+  std::vector<int> ks;
+  for (int k = 1; k < num_samples; k *= 2) ks.push_back(k);
+  ks.push_back(num_samples);
+  return ks;
+}
+
+// Of the samples whose tests were run; none where they are fewer than k.
+std::vector<std::optional<double>> passes_at(
+    const RolloutGroup& group, size_t tests, const std::vector<int>& ks) {
+  int count = 0, passed = 0;
+  for (const auto& rollout : group.rollouts) {
+    auto score = score_at(rollout, tests);
+    count += score.has_value();
+    passed += score.value_or(0) >= 1.0;
+  }
+  std::vector<std::optional<double>> values;
+  for (int k : ks) {
+    values.push_back(
+        count >= k ? std::optional(pass_at_k(count, passed, k)) : std::nullopt);
+  }
+  return values;
 }
 
 // One value for each metric, in the order of `metric_names`.
 std::vector<std::optional<double>> values_of(
-    const RolloutGroup& group, const std::vector<std::string>& names) {
+    const RolloutGroup& group,
+    const std::vector<std::string>& names,
+    const std::vector<int>& ks) {
   std::vector<std::optional<double>> values;
   values.push_back(mean_over(group, [](const Rollout& r) { return r.reward; }));
   for (size_t k = 0; k < names.size(); ++k) {
@@ -44,7 +67,8 @@ std::vector<std::optional<double>> values_of(
   auto tests = std::find(names.begin(), names.end(), "tests");
   if (tests != names.end()) {
     size_t k = tests - names.begin();
-    values.push_back(mean_over(group, [&](const Rollout& r) { return passed(r, k); }));
+    auto passes = passes_at(group, k, ks);
+    values.insert(values.end(), passes.begin(), passes.end());
   }
   values.push_back(mean_over(group, [](const Rollout& r) {
     return std::optional(static_cast<double>(r.completion.tokens.size()));
@@ -52,11 +76,14 @@ std::vector<std::optional<double>> values_of(
   return values;
 }
 
-std::vector<std::string> metric_names(const std::vector<std::string>& rewards) {
+std::vector<std::string> metric_names(
+    const std::vector<std::string>& rewards, const std::vector<int>& ks) {
   std::vector<std::string> names = {"reward"};
   names.insert(names.end(), rewards.begin(), rewards.end());
   bool tested = std::find(rewards.begin(), rewards.end(), "tests") != rewards.end();
-  if (tested) names.push_back("pass@1");
+  for (int k : ks) {
+    if (tested) names.push_back("pass@" + std::to_string(k));
+  }
   names.push_back("length");
   return names;
 }
@@ -75,8 +102,9 @@ std::string typical_answer(const RolloutGroup& group) {
 void add_group(
     Evaluation& evaluation,
     const RolloutGroup& group,
-    const std::vector<std::string>& rewards) {
-  auto values = values_of(group, rewards);
+    const std::vector<std::string>& rewards,
+    const std::vector<int>& ks) {
+  auto values = values_of(group, rewards, ks);
   for (size_t m = 0; m < values.size(); ++m) evaluation.values[m].push_back(values[m]);
   evaluation.task_ids.push_back(group.task.id);
   evaluation.prompts.push_back(group.task.prompt);
@@ -91,11 +119,13 @@ Evaluation evaluate(
     const SamplingPlan& plan,
     const std::function<void()>& on_token) {
   Evaluation evaluation;
-  evaluation.metrics = metric_names(stages.reward_names);
+  auto ks = ks_of(plan.num_generations);
+  evaluation.metrics = metric_names(stages.reward_names, ks);
   evaluation.values.resize(evaluation.metrics.size());
   sample_with_progress(stages, groups, plan, on_token);
   score_with_progress(stages, groups, plan);
-  for (const auto& group : groups) add_group(evaluation, group, stages.reward_names);
+  for (const auto& group : groups)
+    add_group(evaluation, group, stages.reward_names, ks);
   return evaluation;
 }
 
@@ -139,10 +169,10 @@ Json eval_row(const Evaluation& evaluation, int step) {
   for (size_t m = 0; m < evaluation.metrics.size(); ++m) {
     const auto& name = evaluation.metrics[m];
     auto mean = mean_of(evaluation.values[m]);
-    auto key = name == "reward"   ? std::string("eval_reward")
-               : name == "length" ? std::string("eval_completions/mean_length")
-               : name == "pass@1" ? std::string("eval_pass@1")
-                                  : "eval_rewards/" + name + "/mean";
+    auto key = name == "reward"            ? std::string("eval_reward")
+               : name == "length"          ? std::string("eval_completions/mean_length")
+               : name.starts_with("pass@") ? "eval_" + name
+                                           : "eval_rewards/" + name + "/mean";
     row[key] = mean ? Json(*mean) : Json();
   }
   return row;

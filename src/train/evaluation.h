@@ -13,8 +13,9 @@
 namespace pupil {
 
 /// Means over the samples of each task. Metrics are "reward", each reward function by
-/// its name, "pass@1" (the share of samples that pass every test; only where there is a
-/// function called "tests") and "length" in tokens.
+/// its name, "pass@k" for k of 1, 2, 4, ... and all samples (the chance that one of k
+/// passes every test, algo/pass_at_k.h; only where there is a function called "tests")
+/// and "length" in tokens.
 struct Evaluation {
   std::vector<std::string> metrics;
   std::vector<std::vector<std::optional<double>>> values;  // [metrics][tasks]

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "base/markdown.h"
 #include "base/progress.h"
 #include "base/table.h"
 #include "train/bootstrap.h"
@@ -16,6 +17,25 @@ using Json = nlohmann::ordered_json;
 
 Json to_json(const Interval& interval) {
   return {{"mean", interval.mean}, {"ci95", {interval.low, interval.high}}};
+}
+
+Json to_json(const BestCheckpoint& best) {
+  return {
+      {"step", best.step},
+      {"metric", best.metric},
+      {"value", best.value},
+      {"checkpoint", best.folder}};
+}
+
+// "best: ...", a line; nothing where there were no evaluations on the way.
+std::string best_line(const Json& report) {
+  if (!report.contains("best")) return "";
+  const auto& best = report["best"];
+  char value[32];
+  std::snprintf(value, sizeof value, "%.3f", best["value"].get<double>());
+  return "best: step " + best["step"].dump() + ", " +
+         best["metric"].get<std::string>() + " " + value + ", " +
+         best["checkpoint"].get<std::string>() + "\n";
 }
 
 // The first task whose mean reward rose most.
@@ -62,17 +82,6 @@ std::string summary_of(const Json& report) {
          "paired.\n\n";
 }
 
-// A fence longer than any in the text: the student writes fences too.
-std::string fenced(const std::string& text) {
-  size_t longest = 2, run = 0;
-  for (char c : text) {
-    run = c == '`' ? run + 1 : 0;
-    longest = std::max(longest, run);
-  }
-  std::string fence(longest + 1, '`');
-  return fence + "\n" + text + "\n" + fence + "\n";
-}
-
 // Four spaces before every line; control characters are shown, not sent.
 std::string indented(const std::string& text) {
   std::string out = "    ";
@@ -91,23 +100,27 @@ std::string indented(const std::string& text) {
 
 Json report_json(
     const Evaluation& before, const Evaluation& after, const RunSummary& summary) {
-  if (before.task_ids != after.task_ids || before.metrics != after.metrics) {
+  if (before.task_ids != after.task_ids) {
     throw std::invalid_argument("[report] before and after are of different tasks");
   }
   Json report = {{"seed", summary.seed}};
   for (const char* part : {"before", "after", "difference"})
     report[part] = Json::object();
   for (size_t m = 0; m < before.metrics.size(); ++m) {
-    const auto &was = before.values[m], &is = after.values[m];
+    const auto& name = before.metrics[m];
+    auto same = std::find(after.metrics.begin(), after.metrics.end(), name);
+    if (same == after.metrics.end()) continue;
+    const auto &was = before.values[m],
+               &is = after.values[same - after.metrics.begin()];
     auto difference = bootstrap_difference(was, is, summary.seed);
     if (difference.count == 0) continue;
-    const auto& name = before.metrics[m];
     report["before"][name] = to_json(bootstrap_mean(was, summary.seed));
     report["after"][name] = to_json(bootstrap_mean(is, summary.seed));
     report["difference"][name] = to_json(difference);
   }
   report["steps"] = summary.steps;
   report["seconds"] = summary.seconds;
+  if (summary.best) report["best"] = to_json(*summary.best);
   if (!before.task_ids.empty()) {
     size_t i = best_example(before, after);
     report["example"] = {
@@ -121,7 +134,7 @@ Json report_json(
 
 std::string report_text(const Json& report) {
   std::string text = "\n";
-  text += summary_of(report) + terminal_table(table_of(report));
+  text += summary_of(report) + terminal_table(table_of(report)) + best_line(report);
   if (!report.contains("example")) return text;
   const auto& example = report["example"];
   auto part = [&](std::string title, const char* key) {
@@ -136,6 +149,7 @@ std::string report_text(const Json& report) {
 std::string report_markdown(const Json& report) {
   std::string text = "# Before and after\n\n" + summary_of(report);
   text += markdown_table(table_of(report));
+  if (report.contains("best")) text += "\n" + best_line(report);
   if (!report.contains("example")) return text;
   const auto& example = report["example"];
   auto part = [&](const char* key) { return fenced(example[key].get<std::string>()); };

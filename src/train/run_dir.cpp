@@ -43,13 +43,21 @@ fs::path prepared(const fs::path& path, bool resume) {
   return path;
 }
 
-// The row's step; -1 for a line that is no row.
-int step_of(const std::string& line) {
+bool is_evaluation(const nlohmann::json& row) {
+  for (const auto& [name, value] : row.items()) {
+    if (name.starts_with("eval_")) return true;
+  }
+  return false;
+}
+
+// Whether the line is a row of what was done up to a checkpoint.
+bool is_before(const std::string& line, int step, int evaluated_step) {
   auto row = nlohmann::json::parse(line, nullptr, false);
   if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) {
-    return -1;
+    return false;
   }
-  return row["step"].get<int>();
+  int of = row["step"].get<int>();
+  return of <= step && (of <= evaluated_step || !is_evaluation(row));
 }
 
 }  // namespace
@@ -68,23 +76,24 @@ void check_run_dir(const fs::path& path, bool resume) {
   }
 }
 
-void truncate_rows(const fs::path& path, int step) {
+void truncate_rows(const fs::path& path, int step, int evaluated_step) {
   std::ifstream in(path, std::ios::binary);
   uintmax_t keep = 0;
   for (std::string line; std::getline(in, line);) {
     bool torn = in.eof();  // no newline at its end
-    int row = step_of(line);
-    if (torn || row < 0 || row > step) break;
+    if (torn || !is_before(line, step, evaluated_step)) break;
     keep += line.size() + 1;
   }
   in.close();
   if (fs::exists(path)) fs::resize_file(path, keep);
 }
 
-RunDir::RunDir(fs::path path, bool resume, const std::string& adapter_config)
+RunDir::RunDir(
+    fs::path path, bool resume, const std::string& adapter_config, RunOrigin origin)
     : path_(prepared(path, resume)),
       lock_(path_ / ".lock"),
-      checkpoints_(path_ / "checkpoints", adapter_config),
+      origin_(std::move(origin)),
+      checkpoints_(path_ / "checkpoints", adapter_config, origin_),
       log_(path_ / "log.txt"),
       metrics_(path_ / "metrics.jsonl"),
       rollouts_(path_ / "rollouts.jsonl") {}
@@ -111,6 +120,15 @@ void RunDir::start_tensorboard() {
   events_->append(event_file_header(wall_time()));
 }
 
+void RunDir::add_histogram(
+    const std::string& name, int step, std::span<const double> values) {
+  if (events_) events_->append(histogram_record(wall_time(), step, name, values));
+}
+
+void RunDir::add_text(const std::string& name, int step, std::string_view text) {
+  if (events_) events_->append(text_record(wall_time(), step, name, text));
+}
+
 void RunDir::add_metrics(const nlohmann::ordered_json& row) {
   if (events_) events_->append(event_line(row));
   metrics_.append(json_text(row) + "\n");
@@ -129,26 +147,35 @@ void RunDir::write(const std::string& name, std::string_view content) {
 }
 
 void RunDir::save(
-    const Learner& learner, int step, const nlohmann::json& trainer, int keep) {
+    const Learner& learner,
+    int step,
+    const nlohmann::json& trainer,
+    const KeptCheckpoints& kept) {
   // The rows of the steps before must not be newer than the checkpoint on disk.
   metrics_.sync();
   rollouts_.sync();
-  checkpoints_.save(learner, step, trainer, keep);
-  publish(learner);
+  checkpoints_.save(learner, step, trainer, kept);
+  publish(learner, checkpoints_.of_step(step));
 }
 
 // File by file: the weights are replaced whole, and adapter_config.json never changes.
-void RunDir::publish(const Learner& learner) {
+void RunDir::publish(const Learner& learner, const fs::path& checkpoint) {
   const char* config = "adapter_config.json";
-  write_file_atomically(
-      path_ / "adapters" / config, read_file(checkpoints_.newest() / config));
+  write_file_atomically(path_ / "adapters" / config, read_file(checkpoint / config));
   write_exported(learner, path_ / "adapters" / "adapters.safetensors");
 }
 
 std::optional<TrainState> RunDir::load(const Learner& learner) {
-  auto state = checkpoints_.load(learner, [&](const std::string& line) { warn(line); });
+  auto warning = [&](const std::string& line) { warn(line); };
+  auto state = checkpoints_.load(learner, warning);
+  int step = -1, evaluated_step = -1;
+  if (state) {
+    check_origin(state->origin, origin_, warning);
+    step = state->step;
+    evaluated_step = state->trainer.value("evaluated_step", step);
+  }
   for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
-    truncate_rows(path_ / name, state ? state->step : -1);
+    truncate_rows(path_ / name, step, evaluated_step);
   }
   return state;
 }
@@ -156,6 +183,10 @@ std::optional<TrainState> RunDir::load(const Learner& learner) {
 std::string RunDir::last_checkpoint() const {
   auto newest = checkpoints_.newest();
   return newest.empty() ? "none" : newest.string();
+}
+
+std::string RunDir::checkpoint_of(int step) const {
+  return checkpoints_.of_step(step).string();
 }
 
 }  // namespace pupil

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "train/checkpoint.h"
+#include "train/run_origin.h"
 
 namespace pupil {
 
@@ -19,9 +20,14 @@ namespace pupil {
 class RunDir {
  public:
   /// Creates what is missing. `adapter_config` is the text of adapter_config.json.
+  /// `origin` goes into checkpoints, and is compared with theirs when one is loaded.
   /// Throws std::invalid_argument if there is a run in it already and `resume` is
   /// false, or none and it is true; std::runtime_error if another run holds it.
-  RunDir(std::filesystem::path path, bool resume, const std::string& adapter_config);
+  RunDir(
+      std::filesystem::path path,
+      bool resume,
+      const std::string& adapter_config,
+      RunOrigin origin = {});
 
   const std::filesystem::path& path() const { return path_; }
 
@@ -34,6 +40,10 @@ class RunDir {
   /// From now on metrics go to a new file in tensorboard/ as well.
   void start_tensorboard();
 
+  /// A histogram, and a text in Markdown, in TensorBoard alone; nothing without it.
+  void add_histogram(const std::string& name, int step, std::span<const double> values);
+  void add_text(const std::string& name, int step, std::string_view text);
+
   /// One row of metrics.jsonl; rows of rollouts.jsonl. A row has its "step".
   void add_metrics(const nlohmann::ordered_json& row);
   void add_rollouts(std::span<const nlohmann::ordered_json> rows);
@@ -44,20 +54,29 @@ class RunDir {
   /// Saves a checkpoint and publishes its adapter, or the moving average of it, in
   /// adapters/. Throws
   /// std::runtime_error, and then the ones before are as they were.
-  void save(const Learner& learner, int step, const nlohmann::json& trainer, int keep);
+  void save(
+      const Learner& learner,
+      int step,
+      const nlohmann::json& trainer,
+      const KeptCheckpoints& kept);
 
   /// The newest usable checkpoint, and metrics and rollouts cut back to its step.
-  /// Without any checkpoint: none, and both are emptied.
+  /// Without any checkpoint: none, and both are emptied. Throws what `check_origin`
+  /// throws.
   std::optional<TrainState> load(const Learner& learner);
 
   /// For messages: the newest checkpoint's folder, or "none".
   std::string last_checkpoint() const;
 
+  /// The folder of a step's checkpoint, whether it is there or not.
+  std::string checkpoint_of(int step) const;
+
  private:
-  void publish(const Learner& learner);
+  void publish(const Learner& learner, const std::filesystem::path& checkpoint);
 
   std::filesystem::path path_;
   FileLock lock_;
+  RunOrigin origin_;
   CheckpointStore checkpoints_;
   LogFile log_;
   AppendFile metrics_, rollouts_;
@@ -68,8 +87,8 @@ class RunDir {
 /// be asked before long work.
 void check_run_dir(const std::filesystem::path& path, bool resume);
 
-/// Cuts a JSON Lines file before its first row past `step`, or that is no JSON object
-/// with a "step".
-void truncate_rows(const std::filesystem::path& path, int step);
+/// Cuts a JSON Lines file before its first row past `step`, an evaluation's past
+/// `evaluated_step`, or that is no JSON object with a "step".
+void truncate_rows(const std::filesystem::path& path, int step, int evaluated_step);
 
 }  // namespace pupil

@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <functional>
 
-#include "base/progress.h"
 #include "train/agreement.h"
 
 namespace pupil {
@@ -134,15 +130,6 @@ double per_second(double amount, double seconds) {
   return seconds > 0 ? amount / seconds : 0;
 }
 
-// "-" for a mean over nothing; no "-0.000".
-std::string rounded(const Json& value, int digits) {
-  if (!value.is_number()) return "-";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
-  bool is_zero = std::strpbrk(text, "123456789") == nullptr;
-  return is_zero && text[0] == '-' ? text + 1 : text;
-}
-
 void add_completion(Json& row, const Rollout& r) {
   bool there = r.missing.empty();
   row["source"] = r.source == Source::student ? "student" : "teacher";
@@ -186,6 +173,7 @@ Json metrics_row(const StepRecord& record) {
   row["rollout/wasted_tokens"] = wasted_share(record);
   row["num_tokens"] = record.num_tokens;
   row["skipped"] = record.skipped;
+  if (record.peak_memory_gb > 0) row["memory/peak_gb"] = record.peak_memory_gb;
   row["step_time"] = record.seconds.total();
   row["time/generate"] = record.seconds.generate;
   row["time/score"] = record.seconds.score;
@@ -219,56 +207,6 @@ std::vector<Json> rollout_rows(const StepRecord& record) {
     }
   }
   return rows;
-}
-
-namespace {
-
-using Fields = std::function<std::string(const char* label, const char* key, int)>;
-
-// What was sampled and what it earned.
-std::string sampling_text(
-    const StepRecord& record, const Json& row, const Fields& field) {
-  std::string line =
-      field("reward", "reward", 3) + field("+-", "reward_std", 3).substr(1);
-  if (record.with_kl) line += field("kl", "kl", 4);
-  line += field("entropy", "entropy", 2) + field("loss", "loss", 4) +
-          field("grad", "grad_norm", 3);
-  if (row.contains("clip_ratio/region_mean"))
-    line += field("clip", "clip_ratio/region_mean", 3);
-  return line + field("length", "completions/mean_length", 0) +
-         field("sample", "time/generate", 1) + " s" +
-         field("at", "speed/generate", 0).substr(1) + " tok/s" +
-         field("score", "time/score", 1) + " s";
-}
-
-// The same of a step on answers that were given.
-std::string given_text(const Json& row, const Fields& field) {
-  auto line = field("loss", "loss", 4);
-  if (row.contains("rewards/margins"))
-    line += field("margin", "rewards/margins", 3) +
-            field("accuracy", "rewards/accuracies", 2);
-  return line + field("grad", "grad_norm", 3) +
-         field("length", "completions/mean_length", 0);
-}
-
-}  // namespace
-
-std::string step_line(const StepRecord& record, int max_steps, double eta_s) {
-  auto row = metrics_row(record);
-  auto field = [&](const char* label, const char* key, int digits) {
-    return "  " + std::string(label) + " " + rounded(row[key], digits);
-  };
-  std::string line =
-      "step " + std::to_string(record.step) + "/" + std::to_string(max_steps);
-  line += record.sampled ? sampling_text(record, row, field) : given_text(row, field);
-  line += field("train", "time/update", 1) + " s" +
-          field("at", "speed/update", 0).substr(1) + " tok/s  " + duration_text(eta_s) +
-          " left";
-  if (row.contains("rewards/teacher/mean"))
-    line += field("teacher", "rewards/teacher/mean", 3);
-  if (row["unscored"] != 0) line += field("unscored", "unscored", 0);
-  if (record.skipped) line += "  skipped: no group with a spread of rewards";
-  return line;
 }
 
 }  // namespace pupil

@@ -43,6 +43,7 @@ struct StepRecord {
   std::vector<std::vector<float>> logp_differences;  // [groups][rollouts], NaN unknown
   int64_t num_tokens = 0;  // prompts and completions since the run began
   PhaseSeconds seconds;
+  double peak_memory_gb = 0;  // of the process so far; 0: not known
   std::vector<std::pair<std::string, double>> more;  // Stages::take_metrics
 };
 
@@ -55,13 +56,11 @@ GroupRewards rewards_of(const RolloutGroup& group);
 /// (0: the student's samples, 1: the teacher's, or the share of these),
 /// `rollout/replaced_groups` (by dynamic sampling), `rollout/wasted_tokens` (the share
 /// of sampled tokens that nothing was learned from), `skipped`,
-/// `time/*` in seconds and `speed/*` in tokens a second. A mean over nothing is null.
+/// `memory/peak_gb`, `time/*` in seconds and `speed/*` in tokens a second. A mean over
+/// nothing is null.
 nlohmann::ordered_json metrics_row(const StepRecord& record);
 
 /// One row of rollouts.jsonl for each rollout; those of replaced groups are marked.
 std::vector<nlohmann::ordered_json> rollout_rows(const StepRecord& record);
-
-/// The line printed for a step. `eta_s`: time left, in seconds.
-std::string step_line(const StepRecord& record, int max_steps, double eta_s);
 
 }  // namespace pupil

@@ -74,6 +74,9 @@ struct TrainConfig {
   int save_total_limit = 3;
   int eval_steps = 0;
   int eval_samples = 8;
+  std::string metric_for_best_model = "eval_reward";
+  int early_stopping_patience = 0;
+  double early_stopping_threshold = 0;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -86,6 +89,7 @@ struct TrainConfig {
     visit_preferences(self, f);
     visit_sampler(self, f);
     visit_checks(self, f);
+    visit_evaluations(self, f);
   }
 
  private:
@@ -307,7 +311,8 @@ struct TrainConfig {
       "leave completions that hit the length limit out of the loss");
     f("max_tokens_per_microbatch",
       self.max_tokens_per_microbatch,
-      "memory bound of one forward and backward pass; 0: as many as memory has room for "
+      "memory bound of one forward and backward pass; 0: as many as memory has room "
+      "for "
       "at the start, which the run's config.yaml then says",
       kNotNegative);
     f("gradient_checkpointing",
@@ -317,12 +322,30 @@ struct TrainConfig {
       "far less memory; auto: where activations would fill half of the free memory",
       Choices{"auto|on|off"});
     f("save_steps", self.save_steps, "steps between checkpoints", kAtLeastOne);
-    f("save_total_limit", self.save_total_limit, "checkpoints kept", kAtLeastOne);
+    f("save_total_limit",
+      self.save_total_limit,
+      "newest checkpoints kept, besides the best",
+      kAtLeastOne);
+  }
+
+  template <class Self, class F>
+  static void visit_evaluations(Self& self, F&& f) {
     f("eval_steps",
       self.eval_steps,
       "steps between held-out evaluations; 0: before and after only",
       kNotNegative);
     f("eval_samples", self.eval_samples, "completions per held-out task", kAtLeastOne);
+    f("metric_for_best_model",
+      self.metric_for_best_model,
+      "number of an evaluation that says which checkpoint is best; larger is better");
+    f("early_stopping_patience",
+      self.early_stopping_patience,
+      "stop after so many evaluations in a row without a better one; 0: never",
+      kNotNegative);
+    f("early_stopping_threshold",
+      self.early_stopping_threshold,
+      "by how much the best must be passed to count as better",
+      kNotNegative);
   }
 };
 

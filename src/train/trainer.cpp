@@ -2,13 +2,14 @@
 
 #include <cmath>
 
-#include "base/error.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
 #include "train/kto_baseline.h"
 #include "train/loss_settings.h"
 #include "train/reward_kl.h"
 #include "train/schedule.h"
+#include "train/step_text.h"
 #include "train/token_plan.h"
 
 namespace pupil {
@@ -76,22 +77,6 @@ Trainer::Trainer(
       beta_(config.train.beta.value()),
       entropy_(entropy_control(config.train)) {}
 
-void Trainer::resume() {
-  auto state = run_.load(learner_);
-  if (!state) return;
-  learner_.restore(
-      std::move(state->params), std::move(state->arrays), state->optimizer_step);
-  step_ = saved_step_ = state->step;
-  seconds_ = state->trainer.at("seconds").get<double>();
-  evaluated_step_ = state->trainer.value("evaluated_step", step_);
-  beta_ = state->trainer.value("beta", beta_);
-  entropy_.coef = state->trainer.value("entropy_coef", entropy_.coef);
-  auto last = state->trainer.value("last_entropy", nlohmann::json());
-  if (last.is_number()) entropy_.last_entropy = last.get<double>();
-  memory_ = run_memory_of(state->trainer.at("memory"));
-  run_.print("resumed at step " + std::to_string(step_));
-}
-
 void Trainer::run() {
   try {
     train();
@@ -103,24 +88,13 @@ void Trainer::run() {
   }
 }
 
-// What is finished is not lost with what failed. Within a round there is nothing to go
-// on from: its samples are gone. What failed is told; that this failed too goes to
-// log.txt.
-void Trainer::keep() {
-  if (saved_step_ == step_ || step_ != round_start_) return;
-  try {
-    save();
-    run_.print("saved step " + std::to_string(step_));
-  } catch (const std::exception& error) {
-    run_.log(error.what());
-  }
-}
-
 void Trainer::train() {
-  while (step_ < config_.train.max_steps) {
+  round_start_ = step_;
+  evaluate_if_due();  // the one that a resumed run was stopped in
+  while (step_ < config_.train.max_steps && !stops_early()) {
     round_start_ = step_;
-    evaluate_if_due();  // the one that a resumed run was stopped in
     train_round();
+    evaluate_if_due();
     save_if_due();
     stop_if_asked();
   }
@@ -308,7 +282,9 @@ void Trainer::fail(const std::string& what) {
       "; the weights were not changed; last checkpoint: " + run_.last_checkpoint());
 }
 
-void Trainer::report(const StepRecord& record, bool first) {
+void Trainer::report(StepRecord& record, bool first) {
+  if (hooks_.peak_memory)
+    record.peak_memory_gb = 1e-9 * static_cast<double>(hooks_.peak_memory());
   auto row = metrics_row(record);
   run_.add_metrics(row);
   if (hooks_.on_metrics) hooks_.on_metrics(row);
@@ -317,44 +293,51 @@ void Trainer::report(const StepRecord& record, bool first) {
   double eta_s = seconds_here_ / steps_here_ * (max_steps - step_);
   bool due = step_ % config_.logging.logging_steps == 0 || step_ == max_steps;
   if (due) run_.print(step_line(record, max_steps, eta_s));
-  evaluate_if_due();
+  if (first) add_to_tensorboard(record);
+  if (!first || !record.sampled) return;
+  for (const auto& line : advice_.add(row)) run_.warn(line);
 }
 
-// Not after the last step: the report's evaluation follows.
+// What is no number of a row.
+void Trainer::add_to_tensorboard(const StepRecord& record) {
+  std::vector<double> rewards;
+  for (const auto& group : record.groups) {
+    for (const auto& reward : rewards_of(group)) {
+      if (reward) rewards.push_back(*reward);
+    }
+  }
+  run_.add_histogram("histograms/reward", record.step, rewards);
+  run_.add_histogram("histograms/ratio", record.step, record.policy.ratios);
+  bool due = record.step % config_.logging.logging_steps == 0;
+  if (due && config_.logging.log_completions)
+    run_.add_text("completions", record.step, completions_markdown(record));
+}
+
+// Between rounds, so that the best has a checkpoint. Not after the last step: the
+// report's evaluation follows.
 void Trainer::evaluate_if_due() {
-  int every = config_.train.eval_steps;
-  bool due = every > 0 && step_ > 0 && step_ % every == 0;
-  if (!due || step_ == evaluated_step_ || step_ >= config_.train.max_steps) return;
-  if (hooks_.evaluate) hooks_.evaluate(step_);
+  const auto& train = config_.train;
+  if (train.eval_steps == 0 || !hooks_.evaluate || step_ >= train.max_steps) return;
+  if (step_ / train.eval_steps == evaluated_step_ / train.eval_steps) return;
+  auto row = hooks_.evaluate(step_);
   evaluated_step_ = step_;
+  if (row.is_null()) return;
+  run_.add_metrics(row);
+  auto metric = metric_of(row, train.metric_for_best_model);
+  bool is_best = metric && best_.add(*metric, step_, train.early_stopping_threshold);
+  if (is_best && saved_step_ != step_) try_to_save();
+  if (stops_early()) {
+    run_.print(
+        "stopped early: " + train.metric_for_best_model + " was not better than " +
+        json_text(nlohmann::json(*best_.value)) + ", of step " +
+        std::to_string(best_.step) + ", in " + std::to_string(best_.without_progress) +
+        " evaluations");
+  }
 }
 
-void Trainer::save_if_due() {
-  int every = config_.train.save_steps;
-  if (step_ / every != saved_step_ / every) save();
-}
-
-// Tried once a step: a run that cannot save ends, as training on would only lose more.
-void Trainer::save() {
-  saved_step_ = step_;
-  nlohmann::json state = {
-      {"seconds", seconds_},
-      {"evaluated_step", evaluated_step_},
-      {"beta", beta_},
-      {"entropy_coef", entropy_.coef},
-      {"last_entropy", entropy_.last_entropy},  // infinity, before the first, is null
-      {"memory", to_json(memory_)}};
-  run_.write("tasks.json", task_records_text(memory_.draws.records));
-  run_.save(learner_, step_, state, config_.train.save_total_limit);
-}
-
-void Trainer::stop_if_asked() {
-  if (!hooks_.stop_requested || !hooks_.stop_requested()) return;
-  if (step_ >= config_.train.max_steps) return;  // done anyway
-  if (saved_step_ != step_) save();
-  throw Stopped(
-      "[train] stopped at step " + std::to_string(step_) + ", all saved; go on with " +
-      "--resume " + run_.path().string());
+bool Trainer::stops_early() const {
+  int patience = config_.train.early_stopping_patience;
+  return patience > 0 && best_.without_progress >= patience;
 }
 
 }  // namespace pupil

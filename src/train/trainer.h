@@ -5,6 +5,8 @@
 #include <functional>
 
 #include "algo/entropy.h"
+#include "train/advice.h"
+#include "train/best_evaluation.h"
 #include "train/learner.h"
 #include "train/run_dir.h"
 #include "train/run_memory.h"
@@ -22,19 +24,23 @@ struct TrainerConfig {
   Aggregation aggregation = Aggregation::sum_then_normalize;
 };
 
-/// Called with each step's row of metrics.jsonl, an evaluation's included.
+/// Called with each step's row of metrics.jsonl, evaluations' not included.
 using MetricsFn = std::function<void(const nlohmann::ordered_json& row)>;
 
 /// What the app hangs on the loop; each may be empty.
 struct TrainerHooks {
-  std::function<void(int step)> evaluate;  // every `eval_steps` steps
+  // Every `eval_steps` steps, between rounds: the evaluation's row of metrics.jsonl, or
+  // null where there is nothing to evaluate on.
+  std::function<nlohmann::ordered_json(int step)> evaluate;
   MetricsFn on_metrics;
-  std::function<bool()> stop_requested;  // asked between steps
+  std::function<bool()> stop_requested;   // asked between steps
+  std::function<uint64_t()> peak_memory;  // of the process so far, in bytes
 };
 
 /// Trains until `max_steps` optimizer steps are done. A round of samples serves
 /// `steps_per_generation` times `num_iterations` of them, and checkpoints are written
-/// between rounds only. One thread. Everything it is given must outlive it.
+/// between rounds only. Ends before, where `early_stopping_patience` evaluations in a
+/// row were no better. One thread. Everything it is given must outlive it.
 class Trainer {
  public:
   Trainer(
@@ -49,13 +55,14 @@ class Trainer {
 
   /// Runs the loop; saves at its end, and what is finished when something fails. Throws
   /// what the stages throw; Stopped, with everything saved, when `stop_requested` says
-  /// so; std::runtime_error if a checkpoint cannot be written, or if a loss or gradient
-  /// is not finite or sampler and trainer disagree by more than `max_logp_difference`:
-  /// then the weights are those of the step before.
+  /// so; std::runtime_error if a checkpoint cannot be written three times in a row or
+  /// at the end, or if a loss or gradient is not finite or sampler and trainer disagree
+  /// by more than `max_logp_difference`: then the weights are those of the step before.
   void run();
 
   int step() const { return step_; }
   double seconds() const { return seconds_; }
+  const BestEvaluation& best() const { return best_; }
 
  private:
   void train();
@@ -69,9 +76,12 @@ class Trainer {
   void forward_backward(
       StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void check_agreement(const PolicyMetrics& metrics);
-  void report(const StepRecord& record, bool first);
+  void report(StepRecord& record, bool first);
+  void add_to_tensorboard(const StepRecord& record);
   void evaluate_if_due();
+  bool stops_early() const;
   void save_if_due();
+  void try_to_save();
   void save();
   void stop_if_asked();
   [[noreturn]] void fail(const std::string& what);
@@ -87,8 +97,12 @@ class Trainer {
   RunMemory memory_;                       // as of the rounds that are done
   int round_start_ = 0;                    // step before the round at work
   int step_ = 0;                           // optimizer steps done
-  int saved_step_ = 0;  // the newest checkpoint's, or of the try that failed
+  int saved_step_ = 0;                     // the newest checkpoint's
+  int tried_step_ = 0;                     // of the newest try to save
+  int missed_saves_ = 0;
   int evaluated_step_ = 0;
+  BestEvaluation best_;
+  Advice advice_;
   double seconds_ = 0;  // of all steps, those before a resume included
   int steps_here_ = 0;  // since this process began
   double seconds_here_ = 0;

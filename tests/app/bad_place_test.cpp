@@ -127,5 +127,23 @@ TEST_F(SmallDisk, WhenFullDuringTrainingKeepsTheLastCheckpoint) {
       world_.read("run/adapters/adapters.safetensors"));
 }
 
+// Rows of metrics still fit, and the disk may be emptied meanwhile.
+TEST_F(SmallDisk, WithoutRoomForACheckpointTheRunGoesOnLoudlyForTwoMore) {
+  ASSERT_EQ(world_.run("train -c config.yaml --logging.run_dir=disk/run").exit_code, 0);
+  auto saved = names_in(world_.at("disk/run/checkpoints"));
+  fill_up_to(26);
+  auto full = world_.run("train --resume disk/run --train.max_steps=40");
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_TRUE(has(full.output, "step 5/40")) << full.errors;
+  auto because = "was not written: No space left on device: it needs ";
+  EXPECT_TRUE(
+      has(full.errors, std::string("disk/run/checkpoints/step-000003 ") + because));
+  EXPECT_TRUE(has(full.errors, "training goes on, the next try is at step 4"));
+  EXPECT_TRUE(has(
+      full.errors,
+      std::string("pupil: [checkpoint] disk/run/checkpoints/step-000005 ") + because));
+  EXPECT_EQ(names_in(world_.at("disk/run/checkpoints")), saved);
+}
+
 }  // namespace
 }  // namespace pupil::testing

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <sstream>
 
+#include "app/grading_server.h"
 #include "app/tiny_world.h"
 #include "reward/teacher_ledger.h"
 #include "support/teacher_world.h"
@@ -18,28 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// The question's data without its marks, which are new each time.
-std::string unmarked(const SeenRequest& request) {
-  std::string text = json::parse(request.body).at("messages").back().at("content");
-  size_t first = text.find('\n') + 1;
-  auto data = json::parse(text.substr(first, text.find('\n', first) - first));
-  auto answer = data.at("submission").get<std::string>();
-  size_t mark = answer.find('\n');
-  return data.at("task").dump() + answer.substr(mark, answer.size() - 2 * mark);
-}
-
-ScriptedReply judged(const SeenRequest& request) {
-  if (request.body.find("ready") != std::string::npos &&
-      request.body.find("submission") == std::string::npos) {
-    return openai_reply("ready");
-  }
-  uint64_t hash = 0xcbf29ce484222325;
-  for (unsigned char c : unmarked(request)) {
-    hash = (hash ^ c) * 0x100000001b3;
-  }
-  return openai_reply(grades(static_cast<int>((hash >> 8) % 11)));
-}
 
 ScriptedReply hung_up() {
   ScriptedReply reply;

@@ -1,6 +1,7 @@
 #include "formats/tfevents.h"
 
 #include <gtest/gtest.h>
+#include <cmath>
 #include <iomanip>
 #include <sstream>
 
@@ -42,6 +43,27 @@ TEST(TfEvents, AScalarIsAnEventMessage) {
       "0a046c6f7373"
       "150000003f");
   EXPECT_NE(event_file_header(1.0).find("brain.Event:2"), std::string::npos);
+}
+
+// Their fields: tests/interchange/tensorboard_events.py.
+TEST(TfEvents, AHistogramOfNothingIsNoRecord) {
+  EXPECT_EQ(histogram_record(1.0, 1, "h", {}), "");
+  const double nan[] = {NAN};
+  EXPECT_EQ(histogram_record(1.0, 1, "h", nan), "");
+  const double one[] = {2.0};
+  auto record = histogram_record(1.0, 1, "h", one);
+  auto histogram = hex(record.substr(12, record.size() - 16));
+  // min 2, max 2, num 1, sum 2, sum of squares 4; bucket_limit [2], bucket [1]
+  EXPECT_NE(
+      histogram.find("090000000000000040"
+                     "110000000000000040"
+                     "19000000000000f03f"
+                     "210000000000000040"
+                     "290000000000001040"
+                     "32080000000000000040"
+                     "3a08000000000000f03f"),
+      std::string::npos)
+      << histogram;
 }
 
 }  // namespace pupil

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "train/toy_run.h"
+#include "support/tiny_model.h"
 
 namespace pupil::testing {
 namespace {
@@ -25,21 +25,21 @@ StepSizes some_sizes() {
 class MemoryPlanOfAToy : public ::testing::Test {
  protected:
   MemoryPlan plan(std::optional<bool> recompute = {}, int64_t budget = kPlenty) {
-    return plan_memory(run_.model, sizes_, 1000, 5000, recompute, budget);
+    return plan_memory(model_, sizes_, 1000, 5000, recompute, budget);
   }
-  ToyRun run_;
+  Decoder model_ = tiny_decoder();
   StepSizes sizes_ = some_sizes();
 };
 
 TEST_F(MemoryPlanOfAToy, ThePeakIsTheLargerOfSamplingAndLearning) {
   auto p = plan();
   EXPECT_EQ(p.peak(), 6000 + std::max(p.sampling, p.activations));
-  EXPECT_GE(p.activations, 500u * run_.model.kept_bytes_per_token());
+  EXPECT_GE(p.activations, 500u * model_.kept_bytes_per_token());
 }
 
 TEST_F(MemoryPlanOfAToy, BlocksRunAgainWhereTheyDoNotFit) {
   EXPECT_FALSE(plan().recomputes);
-  auto small = plan({}, 499 * run_.model.kept_bytes_per_token());
+  auto small = plan({}, 499 * model_.kept_bytes_per_token());
   EXPECT_TRUE(small.recomputes);
   EXPECT_LT(small.activations, plan(false).activations);
   EXPECT_FALSE(plan(false, 1).recomputes);
@@ -57,9 +57,9 @@ TEST_F(MemoryPlanOfAToy, AMicrobatchIsNeverLessThanOneCompletion) {
 
 TEST_F(MemoryPlanOfAToy, ThePlanChoosesTheMicrobatch) {
   sizes_.new_tokens = 2000;  // 16100 tokens in all
-  EXPECT_EQ(fitting_microbatch(run_.model, sizes_, {}, kPlenty), 16384);
-  auto half = 9000 * run_.model.kept_bytes_per_token();
-  int chosen = fitting_microbatch(run_.model, sizes_, {}, half);
+  EXPECT_EQ(fitting_microbatch(model_, sizes_, {}, kPlenty), 16384);
+  auto half = 9000 * model_.kept_bytes_per_token();
+  int chosen = fitting_microbatch(model_, sizes_, {}, half);
   EXPECT_LT(chosen, 16384);
   sizes_.microbatch_tokens = chosen;
   EXPECT_LE(plan(false).activations, static_cast<uint64_t>(half));

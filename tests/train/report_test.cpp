@@ -53,10 +53,28 @@ TEST(Bootstrap, ThePairedDifferenceIgnoresHowHardTasksAre) {
   EXPECT_THROW(bootstrap_difference(before, after, 1), std::invalid_argument);
 }
 
+// `before` may be of an older run, with other numbers of samples.
+TEST(Report, TellsWhatBothEvaluationsHave) {
+  auto before = evaluation_of({0.0, 0.5}, "old"),
+       after = evaluation_of({0.75, 0.5}, "new");
+  before.metrics.insert(before.metrics.begin() + 1, "pass@2");
+  before.values.insert(before.values.begin() + 1, Values{0.0, 1.0});
+  RunSummary summary{7, 20, 12.5, BestCheckpoint{10, "eval_reward", 0.7, "run/ten"}};
+  auto report = report_json(before, after, summary);
+  EXPECT_FALSE(report["after"].contains("pass@2"));
+  EXPECT_DOUBLE_EQ(report["after"]["reward"]["mean"].get<double>(), 0.625);
+  EXPECT_EQ(report["best"]["step"], 10);
+  for (const auto& text : {report_text(report), report_markdown(report)}) {
+    EXPECT_NE(
+        text.find("\nbest: step 10, eval_reward 0.700, run/ten\n"), std::string::npos)
+        << text;
+  }
+}
+
 TEST(Report, HasTheDesignsShape) {
   auto before = evaluation_of({0.0, 0.5}, "old"),
        after = evaluation_of({0.75, 0.5}, "new");
-  auto report = report_json(before, after, {7, 20, 12.5});
+  auto report = report_json(before, after, {7, 20, 12.5, {}});
   EXPECT_EQ(report["seed"], 7);
   EXPECT_EQ(report["steps"], 20);
   EXPECT_EQ(report["seconds"], 12.5);

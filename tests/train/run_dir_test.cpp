@@ -73,7 +73,8 @@ TEST(RunDir, HoldsWhatTheDesignSays) {
   run.run(dir.path());
   EXPECT_EQ(
       names_in(dir.path() / "checkpoints"),
-      (std::vector<std::string>{"step-000002", "step-000004", "step-000005"}));
+      (std::vector<std::string>{
+          "LATEST", "step-000002", "step-000004", "step-000005"}));
   EXPECT_EQ(
       names_in(dir.path() / "checkpoints" / "step-000005"),
       (std::vector<std::string>{
@@ -98,7 +99,7 @@ TEST(RunDir, KeepsTheNewestCheckpoints) {
   ToyRun(config).run(dir.path());
   EXPECT_EQ(
       names_in(dir.path() / "checkpoints"),
-      (std::vector<std::string>{"step-000006", "step-000008"}));
+      (std::vector<std::string>{"LATEST", "step-000006", "step-000008"}));
 }
 
 TEST(RunDir, ACorruptCheckpointFallsBackToTheOneBefore) {
@@ -197,10 +198,33 @@ TEST(RunDir, AFullDiskTakesNothingAway) {
   std::string text;
   {
     SmallDisk limit(4096);
-    text = complaint([&] { again.save(*run.learner, 3, {}, 3); });
+    text = complaint([&] { again.save(*run.learner, 3, {}, {}); });
   }
   EXPECT_NE(text.find("was not written"), std::string::npos) << text;
   EXPECT_EQ(names_in(dir.path() / "checkpoints"), before);
+}
+
+// No file can grow past some size, from nothing to nearly all of a checkpoint.
+TEST(RunDir, AWriteThatFailsAnywhereTakesNothingAway) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  run.run(dir.path());
+  auto checkpoints = dir.path() / "checkpoints";
+  auto before = names_in(checkpoints);
+  auto largest = fs::file_size(checkpoints / "step-000002" / "optimizer.safetensors");
+  CheckpointStore store(checkpoints, "{}\n");
+  for (rlim_t bytes = 0; bytes < largest; bytes += 1 + largest / 60) {
+    std::string text;
+    {
+      SmallDisk limit(bytes);
+      text = complaint([&] { store.save(*run.learner, 3, {}, {}); });
+    }
+    EXPECT_NE(text.find("step-000003 was not written"), std::string::npos) << bytes;
+    EXPECT_EQ(names_in(checkpoints), before) << bytes;
+    EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2) << bytes;
+  }
+  store.save(*run.learner, 3, {}, {});
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 3);
 }
 
 TEST(RunDir, MetricsGoToTensorBoardToo) {
@@ -220,12 +244,12 @@ TEST(RunDir, RowsAreCutAtTheCheckpointsStep) {
   auto path = dir.path() / "rows.jsonl";
   std::string kept = "{\"step\":1}\n{\"step\":2}\n";
   write_file_atomically(path, kept + "{\"step\":3}\n{\"st");
-  truncate_rows(path, 2);
+  truncate_rows(path, 2, 2);
   EXPECT_EQ(read_file(path), kept);
   write_file_atomically(path, kept + "{\"step\":2,\"to");
-  truncate_rows(path, 9);
+  truncate_rows(path, 9, 9);
   EXPECT_EQ(read_file(path), kept);
-  truncate_rows(path, -1);
+  truncate_rows(path, -1, -1);
   EXPECT_EQ(read_file(path), "");
 }
 

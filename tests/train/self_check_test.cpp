@@ -116,10 +116,11 @@ TEST(Evaluation, AveragesTheSamplesOfEachTask) {
       evaluate(run.stages.draw(0, 2, {}), run.stages, {.num_generations = 3});
   EXPECT_EQ(
       evaluation.metrics,
-      (std::vector<std::string>{"reward", "tests", "pass@1", "length"}));
+      (std::vector<std::string>{
+          "reward", "tests", "pass@1", "pass@2", "pass@3", "length"}));
   EXPECT_EQ(evaluation.values[0], (std::vector<std::optional<double>>{0.75, 0.75}));
   EXPECT_EQ(evaluation.values[2], (std::vector<std::optional<double>>{0.5, 0.5}));
-  EXPECT_EQ(*evaluation.values[3][0], testing::kToyLength);
+  EXPECT_EQ(*evaluation.values[5][0], testing::kToyLength);
   auto row = eval_row(evaluation, 4);
   EXPECT_EQ(row["eval_reward"], 0.75);
   EXPECT_EQ(row["eval_rewards/tests/mean"], 0.75);

@@ -202,9 +202,13 @@ TEST(Trainer, AnEvaluationThatWasCutOffIsMadeAgain) {
   cut.hooks.evaluate = [&](int step) {
     if (step == 4) throw Stopped("asked to");
     evaluated.push_back(step);
+    return nlohmann::ordered_json();
   };
   EXPECT_THROW(cut.run(dir.path()), Stopped);
-  resumed.hooks.evaluate = [&](int step) { evaluated.push_back(step); };
+  resumed.hooks.evaluate = [&](int step) {
+    evaluated.push_back(step);
+    return nlohmann::ordered_json();
+  };
   resumed.run(dir.path(), true);
   EXPECT_EQ(evaluated, (std::vector<int>{2, 4, 6}));
 }

@@ -1,0 +1,72 @@
+#include "app/fingerprint.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "app/machine.h"
+#include "base/sha256.h"
+#include "config/load_config.h"
+#include "mlx/device.h"
+#include "mlx/version.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace mx = mlx::core;
+
+bool is_of_tokenizer(const std::string& name) {
+  return name.starts_with("tokenizer") || name.starts_with("chat_template") ||
+         name.starts_with("special_tokens");
+}
+
+void add_file(Sha256& digest, const fs::path& path) {
+  digest.field(path.filename().string());
+  digest.field(static_cast<int64_t>(fs::file_size(path)));
+  std::ifstream in(path, std::ios::binary);
+  std::string block(size_t{1} << 20, '\0');
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) ||
+         in.gcount() > 0) {
+    digest.bytes({block.data(), static_cast<size_t>(in.gcount())});
+  }
+}
+
+std::string files_sha256(const fs::path& folder, bool of_tokenizer) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    auto extension = entry.path().extension();
+    bool counts =
+        extension == ".safetensors" || extension == ".json" || extension == ".jinja";
+    if (!counts || !entry.is_regular_file()) continue;
+    if (is_of_tokenizer(entry.path().filename().string()) == of_tokenizer)
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  Sha256 digest;
+  for (const auto& file : files) add_file(digest, file);
+  return digest.hex();
+}
+
+std::string config_sha256(Config config) {
+  config.logging.run_dir.reset();
+  config.train.max_steps = 0;
+  return sha256_hex(dump_yaml(config));
+}
+
+}  // namespace
+
+RunOrigin run_origin(const Config& config) {
+  const auto& folder = config.hardware.mlx_model_path;
+  bool on_gpu = mx::default_device() == mx::Device::gpu;
+  return {
+      {"model_sha256", files_sha256(folder, false)},
+      {"tokenizer_sha256", files_sha256(folder, true)},
+      {"config_sha256", config_sha256(config)},
+      {"pupil", PUPIL_VERSION},
+      {"mlx", mx::version()},
+      {"device", on_gpu ? "gpu" : "cpu: " + cpu_features_text()}};
+}
+
+}  // namespace pupil

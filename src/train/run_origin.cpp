@@ -1,0 +1,39 @@
+#include "train/run_origin.h"
+
+#include <stdexcept>
+
+namespace pupil {
+
+namespace {
+
+bool differs(
+    const nlohmann::json& saved, const RunOrigin& now, const std::string& key) {
+  return saved.contains(key) && now.contains(key) && saved.at(key) != now.at(key);
+}
+
+}  // namespace
+
+void check_origin(
+    const nlohmann::json& saved, const RunOrigin& now, const WarnFn& warn) {
+  for (const char* name : {"model", "tokenizer"}) {
+    if (!differs(saved, now, std::string(name) + "_sha256")) continue;
+    throw std::invalid_argument(
+        "[resume] the " + std::string(name) +
+        "'s files are not those that this run was trained with; put them back, or "
+        "start a new run with --from-adapter and this run's adapters/");
+  }
+  if (differs(saved, now, "config_sha256")) {
+    warn(
+        "[resume] the settings are not those of the checkpoint: from here on they are "
+        "the new ones");
+  }
+  for (const char* key : {"pupil", "mlx", "device"}) {
+    if (!differs(saved, now, key)) continue;
+    warn(
+        "[resume] " + std::string(key) + " was " + saved.at(key).get<std::string>() +
+        " and is " + now.at(key).get<std::string>() +
+        ": the run goes on, but not bit for bit as it would have");
+  }
+}
+
+}  // namespace pupil

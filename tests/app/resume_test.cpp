@@ -1,0 +1,67 @@
+// Resumed = uninterrupted, through the executable, with all that has a memory.
+
+#include <gtest/gtest.h>
+
+#include "app/grading_server.h"
+#include "app/run_rows.h"
+#include "app/tiny_world.h"
+
+namespace pupil::testing {
+namespace {
+
+constexpr int kSteps = 30;
+
+// A teacher with its cache, a curriculum, replaced groups, several microbatches, a KL
+// and an entropy bonus that move.
+std::string everything(const ScriptedServer& server) {
+  return "'--reward.functions=[{name: teacher, weight: 1}, {name: format, weight: 1}]' "
+         "--teacher.provider=openai --teacher.model=judge-1 "
+         "--teacher.cache=cache.sqlite --teacher.base_url=" +
+         server.url() +
+         " --data.curriculum=uncertain --rollout.dynamic_sampling=1 "
+         "--train.beta=0.05 --train.kl_target=0.001 --train.kl_horizon=20 "
+         "--train.use_adaptive_entropy=true --train.entropy_target=10 "
+         "--train.max_tokens_per_microbatch=12 --train.save_steps=1000 ";
+}
+
+// What the teacher's client did is told by the process.
+std::vector<nlohmann::json> without_teacher(std::vector<nlohmann::json> rows) {
+  for (auto& row : rows) {
+    auto all = row;
+    for (const auto& [key, value] : all.items()) {
+      if (key.starts_with("teacher/")) row.erase(key);
+    }
+  }
+  return rows;
+}
+
+TEST(ResumedRun, AtEveryStepOf30EqualsTheUninterruptedOne) {
+  TinyWorld world;
+  ScriptedServer server(judged);
+  auto steps = [](int count) { return "--train.max_steps=" + std::to_string(count); };
+  auto begin = "train -c config.yaml " + everything(server);
+  auto whole = world.run(begin + "--logging.run_dir=whole " + steps(kSteps));
+  ASSERT_EQ(whole.exit_code, 0) << whole.errors;
+  size_t asked = server.count();
+  ASSERT_EQ(world.run(begin + steps(1)).exit_code, 0);
+  for (int step = 2; step <= kSteps; ++step) {
+    auto next = world.run("train --resume run " + steps(step));
+    ASSERT_EQ(next.exit_code, 0) << next.errors;
+    ASSERT_TRUE(has(next.output, "resumed at step " + std::to_string(step - 1)));
+  }
+  for (const char* name :
+       {"/adapters/adapters.safetensors", "/rollouts.jsonl", "/tasks.json"}) {
+    EXPECT_EQ(
+        world.read(std::string("whole") + name), world.read(std::string("run") + name))
+        << name;
+  }
+  auto rows = without_teacher(timeless(world.read("whole/metrics.jsonl")));
+  EXPECT_EQ(rows, without_teacher(timeless(world.read("run/metrics.jsonl"))));
+  ASSERT_EQ(rows.size(), size_t{kSteps});
+  EXPECT_NE(rows.front()["kl_coef"], rows.back()["kl_coef"]);
+  size_t again = server.count() - asked;
+  EXPECT_LE(again, size_t{kSteps});  // the question at each start, and no answer twice
+}
+
+}  // namespace
+}  // namespace pupil::testing

@@ -1,0 +1,159 @@
+// Checkpoints that changed, that do not fit on the disk, and that another run wrote.
+
+#include "train/checkpoint.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <random>
+#include <set>
+
+#include "support/files.h"
+#include "support/temp_dir.h"
+#include "train/toy_rows.h"
+
+namespace pupil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::has;
+using testing::read_text;
+using testing::refusal;
+using testing::TempDir;
+using testing::toy_config;
+using testing::ToyRun;
+using testing::write_text;
+
+constexpr const char* kFiles[] = {
+    "adapters.safetensors",
+    "adapter_config.json",
+    "optimizer.safetensors",
+    "state.json",
+    "manifest.json"};
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
+  return names;
+}
+
+}  // namespace
+
+TEST(Checkpoint, AnyChangedByteOfAnyFileIsSeen) {
+  TempDir dir;
+  ToyRun run(toy_config(4));
+  run.run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  CheckpointStore store(folder, "{}\n");
+  std::mt19937 random(1);
+  for (const char* name : kFiles) {
+    auto path = folder / "step-000004" / name;
+    auto good = read_text(path);
+    for (int i = 0; i < 60; ++i) {
+      auto bad = good;
+      size_t at = random() % bad.size();
+      bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
+      write_text(path, bad);
+      std::string warning;
+      auto state = store.load(*run.learner, [&](const auto& line) { warning = line; });
+      ASSERT_TRUE(state) << name << " " << at;
+      EXPECT_EQ(state->step, 2) << name << " " << at;
+      EXPECT_TRUE(has(warning, "step-000004 cannot be used"));
+    }
+    write_text(path, good);
+  }
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 4);
+}
+
+TEST(Checkpoint, AFileThatIsCutOffOrGoneIsSeen) {
+  TempDir dir;
+  ToyRun run(toy_config(4));
+  run.run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  CheckpointStore store(folder, "{}\n");
+  for (const char* name : kFiles) {
+    auto path = folder / "step-000004" / name;
+    auto good = read_text(path);
+    write_text(path, good.substr(0, good.size() / 2));
+    EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2) << name;
+    fs::remove(path);
+    EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2) << name;
+    write_text(path, good);
+  }
+}
+
+// One that was passed over is newer by its name: it must not push a good one out, and
+// its adapter must not be published.
+TEST(Checkpoint, OneThatWasPassedOverGoesWithTheNextSave) {
+  TempDir dir;
+  auto config = toy_config(4);
+  config.save_total_limit = 1;
+  ToyRun(config).run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  fs::rename(folder / "step-000004", folder / "step-000009");
+  ToyRun other(config);
+  auto bad = read_text(folder / "step-000009/state.json");
+  write_text(folder / "step-000009/state.json", bad + " ");
+  CheckpointStore store(folder, "{}\n");
+  EXPECT_TRUE(store.newest().empty());
+  store.save(*other.learner, 5, {}, {1, {}});
+  EXPECT_EQ(names_in(folder), (std::set<std::string>{"LATEST", "step-000005"}));
+  EXPECT_EQ(read_text(folder / "LATEST"), "step-000005\n");
+  EXPECT_EQ(store.newest(), folder / "step-000005");
+}
+
+TEST(Checkpoint, OfAnotherModelOrTokenizerIsRefusedAndTheRestIsTold) {
+  RunOrigin origin = {
+      {"model_sha256", "aa"},
+      {"tokenizer_sha256", "bb"},
+      {"config_sha256", "cc"},
+      {"pupil", "1"},
+      {"mlx", "0.32"},
+      {"device", "cpu"}};
+  std::vector<std::string> warnings;
+  auto warn = [&](const std::string& line) { warnings.push_back(line); };
+  check_origin(origin, origin, warn);
+  check_origin(nlohmann::json::object(), origin, warn);
+  EXPECT_TRUE(warnings.empty());
+  for (std::string name : {"model", "tokenizer"}) {
+    auto other = origin;
+    other[name + "_sha256"] = "dd";
+    auto text = refusal([&] { check_origin(origin, other, warn); });
+    EXPECT_TRUE(has(text, "the " + name + "'s files are not those"));
+  }
+  auto other = origin;
+  other["config_sha256"] = "dd";
+  other["mlx"] = "0.33";
+  check_origin(origin, other, warn);
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_TRUE(has(warnings[0], "the settings are not those"));
+  EXPECT_TRUE(has(warnings[1], "mlx was 0.32 and is 0.33"));
+}
+
+// Saves are due at 2, 4, 6 and 8; the first `misses` of them cannot be written.
+TEST(Checkpoint, ThatCannotBeWrittenIsTriedAgainAndTheThirdTimeEndsTheRun) {
+  for (int misses : {2, 3}) {
+    TempDir dir, whole_dir;
+    ToyRun whole(toy_config(8)), run(toy_config(8));
+    whole.run(whole_dir.path());
+    auto blocked = dir.path() / ("tasks.json.tmp." + std::to_string(getpid()));
+    run.hooks.on_metrics = [&](const nlohmann::ordered_json& row) {
+      if (row["step"] == 2) fs::create_directories(blocked / "in the way");
+      if (row["step"] == 2 * misses + 1) fs::remove_all(blocked);
+    };
+    if (misses == 2) {
+      run.run(dir.path());
+      testing::expect_same_bits(whole, run);
+      EXPECT_EQ(
+          names_in(dir.path() / "checkpoints"),
+          (std::set<std::string>{"LATEST", "step-000006", "step-000008"}));
+    } else {
+      EXPECT_THROW(run.run(dir.path()), std::runtime_error);
+      EXPECT_EQ(testing::rows_of(dir.path() / "metrics.jsonl").size(), 6u);
+    }
+  }
+}
+
+}  // namespace pupil
