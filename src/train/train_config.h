@@ -81,6 +81,7 @@ struct TrainConfig {
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     visit_steps(self, f);
+    visit_schedule(self, f);
     visit_optimizer(self, f);
     visit_loss(self, f);
     visit_kl(self, f);
@@ -116,7 +117,7 @@ struct TrainConfig {
   }
 
   template <class Self, class F>
-  static void visit_optimizer(Self& self, F&& f) {
+  static void visit_schedule(Self& self, F&& f) {
     f("learning_rate", self.learning_rate, "peak learning rate", kNotNegative);
     f("lr_scheduler_type",
       self.lr_scheduler_type,
@@ -131,6 +132,10 @@ struct TrainConfig {
       self.min_lr_ratio,
       "cosine_with_min_lr, warmup_stable_decay: least rate, of the peak's",
       kUnit);
+  }
+
+  template <class Self, class F>
+  static void visit_optimizer(Self& self, F&& f) {
     f("optim", self.optim, "optimizer (docs/training.md)", Choices{kOptimNames});
     f("adam_beta1",
       self.adam_beta1,

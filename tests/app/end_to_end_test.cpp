@@ -91,6 +91,24 @@ TEST(TinyRun, AnAdapterChangesTheModelOnlyIfItLearned) {
   EXPECT_NE(logprobs(world, "--adapter run/adapters"), plain);
 }
 
+// What is trained reaches `pupil logprobs`, its exported average too.
+TEST(TinyRun, EveryKindOfTrainingReachesOtherCommands) {
+  TinyWorld world;
+  auto plain = logprobs(world, "");
+  for (const char* kind :
+       {"--lora.fine_tune_type=dora --lora.use_rslora=true",
+        "--lora.fine_tune_type=full --lora.keys=all --train.optim=muon",
+        "--lora.fine_tune_type=dora --train.optim=adamw_8bit --train.ema_decay=0.5"}) {
+    auto run =
+        world.run(std::string("train -c config.yaml --train.max_steps=20 ") + kind);
+    ASSERT_EQ(run.exit_code, 0) << run.errors;
+    EXPECT_NE(logprobs(world, "--adapter run/adapters"), plain) << kind;
+    EXPECT_EQ(world.run("train --resume run").exit_code, 0);  // it is done
+    std::filesystem::remove_all(world.at("run"));
+  }
+  EXPECT_EQ(logprobs(world, ""), plain);
+}
+
 std::string default_gguf() {
   return PUPIL_SOURCE_DIR "/models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 }
