@@ -50,6 +50,17 @@ TEST(ChatApi, WritesOpenAi) {
   EXPECT_EQ(http.body.find(kCanaryKey), std::string::npos);
 }
 
+TEST(ChatApi, CompatibleServersAreReachedByTheirBaseUrl) {
+  const std::pair<const char*, const char*> kUrls[] = {
+      {"https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1/chat/completions"},
+      {"https://r.openai.azure.com/openai/v1/",
+       "https://r.openai.azure.com/openai/v1/chat/completions"},
+      {"http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1/chat/completions"}};
+  for (const auto& [base, url] : kUrls) {
+    EXPECT_EQ(endpoint_of("openai", base).url, url);
+  }
+}
+
 TEST(ChatApi, WritesAnthropic) {
   for (const char* base :
        {"https://a.test", "https://a.test/v1", "https://a.test/v1/"}) {
