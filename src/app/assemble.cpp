@@ -20,6 +20,11 @@ namespace pupil {
 
 namespace {
 
+bool has_reference(const TrainConfig& train) {
+  auto preference = preference_config(train);
+  return train.beta.value() != 0 || (preference && preference->needs_reference());
+}
+
 bool judges_locally(const Config& config) {
   return config.teacher.provider == "local";
 }
@@ -32,6 +37,20 @@ std::shared_ptr<Teacher> remote_teacher(const Config& config) {
 
 // Evaluation's random streams are none of training's.
 constexpr uint64_t kEvalKeys = 1ull << 62;
+
+void check_reference(const Config& config) {
+  if (!config.model.ref_model_path && !config.model.ref_adapter_path) return;
+  if (config.train.sync_ref_model) {
+    throw std::invalid_argument(
+        "[config] train.sync_ref_model: a reference of its own does not move; unset "
+        "model.ref_model_path and model.ref_adapter_path, or set it to false");
+  }
+  if (has_reference(config.train)) return;
+  throw std::invalid_argument(
+      "[config] model.ref_model_path, model.ref_adapter_path: train.method " +
+      config.train.method +
+      " asks for no reference; set train.beta above 0, or unset them");
+}
 
 Config resolved(Config config) {
   config.train = resolve_method(config.train);
@@ -47,6 +66,7 @@ Config resolved(Config config) {
         "[config] train.early_stopping_patience: nothing is evaluated on the way; set "
         "train.eval_steps and data.eval, or set it to 0");
   }
+  check_reference(config);
   return config;
 }
 
@@ -224,11 +244,26 @@ LearnerConfig learner_config(const Config& resolved) {
   config.optimizer = optimizer_config(resolved.train);
   config.ema_decay = resolved.train.ema_decay;
   config.dropout_seed = resolved.seed;
-  config.has_reference = resolved.train.beta.value() != 0 ||
-                         (config.preference && config.preference->needs_reference());
+  config.has_reference = has_reference(resolved.train);
   config.max_grad_norm = resolved.train.max_grad_norm;
   config.max_grad_value = resolved.train.max_grad_value;
   return config;
+}
+
+std::shared_ptr<const Decoder> own_reference(const Session& session) {
+  const auto& paths = session.config.model;
+  const auto& student = session.model.decoder;
+  if (!paths.ref_model_path && !paths.ref_adapter_path) return nullptr;
+  auto model = paths.ref_model_path ? load_decoder(*paths.ref_model_path)
+                                    : without_lora(student);
+  if (model.config.vocab_size != student.config.vocab_size) {
+    throw std::invalid_argument(
+        "[model] " + *paths.ref_model_path + ": expected the student's vocabulary of " +
+        std::to_string(student.config.vocab_size) + " tokens, got " +
+        std::to_string(model.config.vocab_size));
+  }
+  if (paths.ref_adapter_path) load_adapters(model, *paths.ref_adapter_path);
+  return std::make_shared<const Decoder>(std::move(model));
 }
 
 SamplingConfig sampling_config(const Config& config) {

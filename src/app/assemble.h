@@ -46,6 +46,9 @@ TrainerConfig trainer_config(const Config& resolved);
 /// before blocks are computed again instead.
 int64_t activation_budget();
 LearnerConfig learner_config(const Config& resolved);
+/// The reference of `model.ref_model_path` and `ref_adapter_path`; null: neither is
+/// set. Throws std::invalid_argument if it reads another vocabulary than the student.
+std::shared_ptr<const Decoder> own_reference(const Session& session);
 SamplingConfig sampling_config(const Config& config);
 
 /// Sets the device and the number of threads. Throws std::invalid_argument if there is

@@ -178,7 +178,9 @@ void print_adapter(const Session& session, RunDir& run) {
 }
 
 void train_session(const Session& session, Decoder& decoder, RunDir& run, bool resume) {
-  Learner learner(decoder, learner_config(session.config));
+  auto settings = learner_config(session.config);
+  settings.reference = own_reference(session);
+  Learner learner(decoder, settings);
   bool evaluates = !session.eval_tasks.empty();
   TrainerHooks hooks;
   hooks.stop_requested = StopSignals::requested;

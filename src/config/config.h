@@ -39,11 +39,20 @@ struct HardwareConfig {
 
 struct ModelConfig {
   std::optional<std::string> adapter_path;
+  std::optional<std::string> ref_model_path;
+  std::optional<std::string> ref_adapter_path;
   std::optional<std::string> system_prompt;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     f("adapter_path", self.adapter_path, "adapter to start from; default: a fresh one");
+    f("ref_model_path",
+      self.ref_model_path,
+      "MLX model directory of the reference of the KL and of preferences; default: the "
+      "student's");
+    f("ref_adapter_path",
+      self.ref_adapter_path,
+      "adapter of the reference, which stays as it is; default: none");
     f("system_prompt",
       self.system_prompt,
       "system message of every prompt; default: the chat template's own");

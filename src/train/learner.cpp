@@ -99,7 +99,8 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
     throw std::invalid_argument("[learner] the model has no adapter to train");
   }
   if (config.ema_decay > 0) average_ = params_;
-  if (is_whole(model) && config.has_reference) first_ = params_;
+  bool keeps_first = config.has_reference && !config.reference;
+  if (is_whole(model) && keeps_first) first_ = params_;
 }
 
 PolicyLossInputs Learner::loss_inputs(
@@ -173,6 +174,7 @@ bool Learner::needs_reference() const {
 }
 
 Decoder Learner::reference() const {
+  if (config_.reference) return *config_.reference;
   if (is_whole(model_) && first_.empty())
     throw std::logic_error("[learner] the reference was said never to be asked for");
   if (reference_.empty() && first_.empty()) return without_lora(model_);
@@ -290,6 +292,7 @@ void Learner::show_exported(bool show) {
 }
 
 void Learner::sync_reference(double alpha) {
+  if (config_.reference) throw std::logic_error("[learner] its reference is fixed");
   auto a = mx::array(static_cast<float>(alpha));
   auto rest = mx::array(static_cast<float>(1 - alpha));
   if (reference_.empty()) reference_ = first_.empty() ? silent_adapter(model_) : first_;

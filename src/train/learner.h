@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -36,6 +37,8 @@ struct LearnerConfig {
   // Whether the reference is ever asked for. Of full fine-tuning it is the weights as
   // they were at first, which are kept then.
   bool has_reference = true;
+  // A reference of its own, which does not move; null: the student without its adapter.
+  std::shared_ptr<const Decoder> reference = {};
   double max_grad_norm = 1.0;   // 0: never clip
   double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
