@@ -29,7 +29,7 @@ Microbatch some_batch() {
   return pack(groups, {.max_completion_length = 9}).at(0);
 }
 
-bool equal(const mx::array& a, const mx::array& b) {
+bool same_bits(const mx::array& a, const mx::array& b) {
   return mx::array_equal(a, b).item<bool>();
 }
 
@@ -41,14 +41,14 @@ TEST(Reference, OfItsOwnIsThatModel) {
   Learner learner(student, config);
   auto batch = some_batch();
   auto expected = completion_logprobs(other, batch, 1.0f).logprobs;
-  EXPECT_TRUE(equal(learner.reference_logprobs(batch), expected));
-  EXPECT_FALSE(equal(learner.logprobs(batch).logprobs, expected));
+  EXPECT_TRUE(same_bits(learner.reference_logprobs(batch), expected));
+  EXPECT_FALSE(same_bits(learner.logprobs(batch).logprobs, expected));
 
-  StepTotals totals{4, batch.positions.size()};
+  StepTotals totals{4, static_cast<double>(batch.positions.size())};
   auto result = learner.forward_backward(batch, totals);
   EXPECT_GT(result.metrics.kl, 0);
   learner.optim_step(1e-2);
-  EXPECT_TRUE(equal(learner.reference_logprobs(batch), expected));
+  EXPECT_TRUE(same_bits(learner.reference_logprobs(batch), expected));
 }
 
 TEST(Reference, ThatIsThePolicyHasNoKl) {
@@ -58,7 +58,7 @@ TEST(Reference, ThatIsThePolicyHasNoKl) {
   config.reference = std::make_shared<const Decoder>(student);
   Learner learner(student, config);
   auto batch = some_batch();
-  StepTotals totals{4, batch.positions.size()};
+  StepTotals totals{4, static_cast<double>(batch.positions.size())};
   EXPECT_EQ(learner.forward_backward(batch, totals).metrics.kl, 0);
 }
 
