@@ -4,8 +4,9 @@
 
 #include <unistd.h>
 
-#include <atomic>
+#include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 namespace pupil::testing {
@@ -13,10 +14,10 @@ namespace pupil::testing {
 class TempDir {
  public:
   TempDir() {
-    static std::atomic<int> count = 0;
-    path_ = std::filesystem::temp_directory_path() /
-            ("pupil_test." + std::to_string(getpid()) + "." + std::to_string(count++));
-    std::filesystem::create_directories(path_);
+    // A name that nobody has: a process that was killed may have left one of this pid.
+    auto name = (std::filesystem::temp_directory_path() / "pupil_test.XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder " + name);
+    path_ = name;
   }
   ~TempDir() {
     std::error_code ignored;
