@@ -13,8 +13,9 @@ namespace {
 
 using nlohmann::json;
 
-json policy_step(const TinyWorld& world, const std::string& sizes) {
-  auto run = world.run("bench --runs 1 --only-step --json " + sizes);
+json policy_step(const TinyWorld& world, const std::string& sizes, int runs = 1) {
+  auto run = world.run(
+      "bench --only-step --json --runs " + std::to_string(runs) + " " + sizes);
   EXPECT_EQ(run.exit_code, 0) << run.errors;
   return run.exit_code == 0 ? json::parse(run.output).at("grpo_step") : json();
 }
@@ -43,8 +44,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, MemoryPlan, ::testing::ValuesIn(kSizes));
 TEST(SharedPrompt, SavesTwoThirdsOfTheUpdate) {
   TinyWorld world;
   const std::string sizes = "--shape smollm2-135m --prompt-tokens 512 --new-tokens 64";
-  double shared = policy_step(world, sizes).at("update_s");
-  double alone = policy_step(world, sizes + " --unshared").at("update_s");
+  double shared = policy_step(world, sizes, 3).at("update_s");
+  double alone = policy_step(world, sizes + " --unshared", 3).at("update_s");
   std::printf("update %.2f s, unshared %.2f s\n", shared, alone);
   EXPECT_GE(alone / shared, 3);
 }
