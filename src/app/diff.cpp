@@ -137,7 +137,8 @@ void print_tables(
   for (const auto& d : config) keys.rows.push_back({d.key, d.a, d.b});
   if (config.empty()) std::printf("the same config\n");
   if (!config.empty()) std::printf("%s", terminal_table(keys).c_str());
-  Table table{{"last 10 steps", options.a, options.b, "difference"}, {}};
+  auto heading = "last " + std::to_string(kLastSteps) + " steps";
+  Table table{{heading, options.a, options.b, "difference"}, {}};
   for (const auto& [key, values] : metrics) {
     auto [a, b] = values;
     auto change = a && b ? std::optional(*b - *a) : std::nullopt;

@@ -27,14 +27,15 @@ StepSizes sampling_sizes(const Session& session) {
   const auto& config = session.config;
   int group = config.rollout.num_generations;
   int prompts = config.train.prompts_per_step * config.train.steps_per_generation;
-  int rows = prompts * group;
+  int rows = prompts * group, of_prompt = group;
   if (!session.eval_tasks.empty()) {
-    rows = std::max(
-        rows, static_cast<int>(session.eval_tasks.size()) * config.train.eval_samples);
+    int samples = config.train.eval_samples;
+    rows = std::max(rows, static_cast<int>(session.eval_tasks.size()) * samples);
+    of_prompt = std::min(of_prompt, samples);
   }
   StepSizes sizes;
   sizes.decoding_rows = std::min(rows, sampling_config(config).max_rows);
-  sizes.decoding_prompts = std::max(1, sizes.decoding_rows / group);
+  sizes.decoding_prompts = std::max(1, sizes.decoding_rows / of_prompt);
   sizes.group_rows = group;
   sizes.prompt_tokens =
       std::max(longest(session.train_tasks), longest(session.eval_tasks));

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "support/temp_dir.h"
 #include "train/toy_rows.h"
 
@@ -125,11 +124,8 @@ TEST(AnswerMethods, AMovedReferenceSurvivesAResume) {
     };
     TempDir whole_dir, cut_dir, still_dir;
     auto whole = make(), cut = make(), resumed = make();
-    whole->run(whole_dir.path());
-    testing::stop_after(*cut, 3);
-    EXPECT_THROW(cut->run(cut_dir.path()), Stopped);
-    resumed->run(cut_dir.path(), true);
-    testing::expect_same_bits(*whole, *resumed);
+    testing::expect_resume_is_exact(
+        *whole, whole_dir.path(), *cut, *resumed, cut_dir.path(), 3);
     config.sync_ref_model = false;
     auto still = make();
     still->run(still_dir.path());

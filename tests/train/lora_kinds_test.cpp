@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
 #include "models/adapters.h"
 #include "support/temp_dir.h"
 #include "train/groups.h"
@@ -13,7 +12,6 @@ namespace pupil {
 
 namespace {
 
-using testing::stop_after;
 using testing::TempDir;
 using testing::toy_config;
 using testing::ToyRun;
@@ -70,15 +68,11 @@ TEST(LoraKinds, EveryKindLearnsAndResumesToTheBit) {
     config.max_logp_difference = 1;  // dropout's
     config.ema_decay = 0.9;
     if (lora.fine_tune_type == "full") config.learning_rate = 1e-3;
-    auto whole = run_of(lora, config);
+    auto whole = run_of(lora, config), cut = run_of(lora, config),
+         resumed = run_of(lora, config);
     auto start = whole->learner->params();
-    whole->run(whole_dir.path());
-    auto cut = run_of(lora, config);
-    stop_after(*cut, 3);
-    EXPECT_THROW(cut->run(cut_dir.path()), Stopped);
-    auto resumed = run_of(lora, config);
-    resumed->run(cut_dir.path(), true);
-    testing::expect_same_bits(*whole, *resumed);
+    testing::expect_resume_is_exact(
+        *whole, whole_dir.path(), *cut, *resumed, cut_dir.path(), 3);
     auto rows = testing::timeless(testing::rows_of(whole_dir.path() / "metrics.jsonl"));
     EXPECT_EQ(
         rows, testing::timeless(testing::rows_of(cut_dir.path() / "metrics.jsonl")));

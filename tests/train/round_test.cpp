@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "support/temp_dir.h"
 #include "train/toy_rows.h"
 
@@ -14,9 +13,7 @@ namespace pupil {
 
 namespace {
 
-using testing::expect_same_bits;
 using testing::rows_of;
-using testing::stop_after;
 using testing::TempDir;
 using testing::timeless;
 using testing::toy_config;
@@ -138,11 +135,8 @@ TEST(Round, AResumedRunKeepsItsDraws) {
     return run;
   };
   auto whole = make(), cut = make(), resumed = make();
-  whole->run(whole_dir.path());
-  stop_after(*cut, 3);  // in the middle of a round
-  EXPECT_THROW(cut->run(cut_dir.path()), Stopped);
-  resumed->run(cut_dir.path(), true);
-  expect_same_bits(*whole, *resumed);
+  testing::expect_resume_is_exact(
+      *whole, whole_dir.path(), *cut, *resumed, cut_dir.path(), 3);  // within a round
   for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
     EXPECT_EQ(
         timeless(rows_of(whole_dir.path() / name)),

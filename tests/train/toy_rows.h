@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/error.h"
 #include "train/toy_run.h"
 
 namespace pupil::testing {
@@ -54,6 +55,22 @@ inline void stop_after(ToyRun& run, int steps) {
   auto count = std::make_shared<int>(0);
   run.hooks.on_metrics = [count](const nlohmann::ordered_json&) { ++*count; };
   run.hooks.stop_requested = [count, steps] { return *count >= steps; };
+}
+
+// Runs `whole` in its folder, and in the other `cut`, which is stopped after `steps`
+// steps, and `resumed`, which goes on: it ends with the bits of the first.
+inline void expect_resume_is_exact(
+    ToyRun& whole,
+    const std::filesystem::path& whole_dir,
+    ToyRun& cut,
+    ToyRun& resumed,
+    const std::filesystem::path& cut_dir,
+    int steps) {
+  whole.run(whole_dir);
+  stop_after(cut, steps);
+  EXPECT_THROW(cut.run(cut_dir), Stopped);
+  resumed.run(cut_dir, true);
+  expect_same_bits(whole, resumed);
 }
 
 }  // namespace pupil::testing

@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::expect_same_bits;
 using testing::rows_of;
-using testing::stop_after;
 using testing::TempDir;
 using testing::timeless;
 using testing::toy_config;
@@ -81,14 +80,9 @@ TEST(Trainer, AResumedRunKeepsItsControllers) {
     config.use_adaptive_entropy = true;
     config.entropy_target = 10;
     config.top_entropy_quantile = 0.5;
-    ToyRun whole(config);
-    whole.run(whole_dir.path());
-    ToyRun cut(config);
-    stop_after(cut, 4);
-    EXPECT_THROW(cut.run(cut_dir.path()), Stopped);
-    ToyRun resumed(config);
-    resumed.run(cut_dir.path(), true);
-    expect_same_bits(whole, resumed);
+    ToyRun whole(config), cut(config), resumed(config);
+    testing::expect_resume_is_exact(
+        whole, whole_dir.path(), cut, resumed, cut_dir.path(), 4);
     auto rows = timeless(rows_of(whole_dir.path() / "metrics.jsonl"));
     EXPECT_EQ(rows, timeless(rows_of(cut_dir.path() / "metrics.jsonl")));
     EXPECT_NE(rows[1]["kl_coef"], rows[7]["kl_coef"]);
@@ -104,15 +98,9 @@ TEST(Trainer, AResumedRunEqualsAnUninterruptedOne) {
     config.beta = 0.05;
     config.lr_scheduler_type = "cosine";
     config.warmup_steps = 2;
-    ToyRun whole(config);
-    whole.run(whole_dir.path());
-
-    ToyRun cut(config);
-    stop_after(cut, 4);
-    EXPECT_THROW(cut.run(cut_dir.path()), Stopped);
-    ToyRun resumed(config);
-    resumed.run(cut_dir.path(), true);
-    expect_same_bits(whole, resumed);
+    ToyRun whole(config), cut(config), resumed(config);
+    testing::expect_resume_is_exact(
+        whole, whole_dir.path(), cut, resumed, cut_dir.path(), 4);
     for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
       EXPECT_EQ(
           timeless(rows_of(whole_dir.path() / name)),
@@ -127,14 +115,9 @@ TEST(Trainer, ARunResumesToTheBitWithAnyOptimizer) {
     auto config = toy_config(6);
     config.optim = optim;
     config.weight_decay = 0.01;
-    ToyRun whole(config);
-    whole.run(whole_dir.path());
-    ToyRun cut(config);
-    stop_after(cut, 3);
-    EXPECT_THROW(cut.run(cut_dir.path()), Stopped);
-    ToyRun resumed(config);
-    resumed.run(cut_dir.path(), true);
-    expect_same_bits(whole, resumed);
+    ToyRun whole(config), cut(config), resumed(config);
+    testing::expect_resume_is_exact(
+        whole, whole_dir.path(), cut, resumed, cut_dir.path(), 3);
     EXPECT_EQ(whole.learner->optimizer().name(), optim);
   }
 }
