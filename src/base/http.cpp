@@ -132,6 +132,7 @@ void set_request(Transfer& transfer) {
   set(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
   set(easy, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack
   set(easy, CURLOPT_NOSIGNAL, 1L);
+  set(easy, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
   set(easy, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout_s));
   set(easy,
       CURLOPT_CONNECTTIMEOUT_MS,

@@ -23,6 +23,9 @@ struct HttpRequest {
   double connect_timeout_s = 10;
   double stall_s = 20;  // without a byte once the reply has begun
   size_t max_body_bytes = size_t{8} << 20;
+  // Over a connection of its own: what an earlier reply left on an old one, such as
+  // bytes beyond its Content-Length, cannot be taken for this one's.
+  bool fresh_connection = false;
 };
 
 /// What came back. Trouble on the way is a value.

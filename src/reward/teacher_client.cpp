@@ -133,7 +133,9 @@ void TeacherClient::State::send(AskedJob job) {
   }
   pacer.on_sent(next_id, job.sent_s, job.worst.input_tokens + job.worst.output_tokens);
   cap.on_sent(job.worst);
-  http.start(next_id, to_http(endpoint, dialect, *job.request));
+  HttpRequest request = to_http(endpoint, dialect, *job.request);
+  request.fresh_connection = job.attempts > 1;
+  http.start(next_id, std::move(request));
   flying.emplace(next_id++, job);
 }
 

@@ -22,6 +22,10 @@ struct Fault {
   size_t requests;
 };
 
+void PrintTo(const Fault& fault, std::ostream* out) {
+  *out << fault.name;
+}
+
 ScriptedReply good() {
   return openai_reply("fine");
 }
@@ -116,6 +120,17 @@ std::vector<Fault> passing_statuses() {
   };
 }
 
+// A short body, and beyond its end a whole reply to a question not yet asked.
+ScriptedReply with_planted_reply() {
+  ScriptedReply reply = raw(200, "{\"cut");
+  const std::string planted = openai_reply("planted").body;
+  reply.content_length = static_cast<int64_t>(reply.body.size());
+  reply.body +=
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+      std::to_string(planted.size()) + "\r\n\r\n" + planted;
+  return reply;
+}
+
 std::vector<Fault> transport() {
   return {
       {"resetFirst", once([](auto& r) { r.reset = r.silent = true; }), ok, 2},
@@ -125,6 +140,7 @@ std::vector<Fault> transport() {
       {"halfClosed", once([](auto& r) { r.half_close = true; }), ok, 2},
       {"lengthTooLong", once([](auto& r) { r.content_length = 9999; }), ok, 2},
       {"lengthTooShort", once([](auto& r) { r.content_length = 30; }), ok, 2},
+      {"plantedReply", {with_planted_reply(), good()}, ok, 2},
       {"chunksWithoutEnd",
        once([](auto& r) { r.chunked = r.no_last_chunk = true; }),
        ok,
