@@ -89,8 +89,13 @@ void add_decode(int rows, int prefix, int own) {
        .inputs = [=] { return inputs_of(s, own); },
        .ours =
            [=](const Arrays& v) {
-             return Arrays{
-                 decode_attention(v[0], {{v[1], v[2], rows}}, v[3], v[4], own, kScale)};
+             return Arrays{decode_attention(
+                 v[0],
+                 {{v[1], v[2], rows}},
+                 v[3],
+                 v[4],
+                 std::vector<int>(rows, own),
+                 kScale)};
            },
        .fallback = plain_attention});
 }

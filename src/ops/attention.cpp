@@ -1,6 +1,7 @@
 #include "ops/attention.h"
 
 #include <algorithm>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -30,14 +31,26 @@ mx::array first_positions(const mx::array& tail, int length) {
   return mx::slice(tail, {0, 0, 0, 0}, stop);
 }
 
+// Whether row r of [R, 1, 1, P + longest] sees each key: the prefix, and its own.
+mx::array seen_keys(int prefix, std::span<const int> lengths, int longest) {
+  mx::array counts(
+      lengths.data(), {static_cast<int>(lengths.size()), 1, 1, 1}, mx::int32);
+  return mx::less(mx::arange(prefix + longest), counts + mx::array(prefix));
+}
+
 mx::array decode_group(
     const mx::array& q,
     const SharedPrefix& prefix,
     const mx::array& tail_k,
     const mx::array& tail_v,
+    std::span<const int> lengths,
     float scale) {
-  return mx::fast::scaled_dot_product_attention(
-      q, behind_prefix(prefix.k, tail_k), behind_prefix(prefix.v, tail_v), scale);
+  int longest = tail_k.shape(2);
+  bool equal = std::ranges::all_of(lengths, [&](int n) { return n == longest; });
+  auto k = behind_prefix(prefix.k, tail_k), v = behind_prefix(prefix.v, tail_v);
+  if (equal) return mx::fast::scaled_dot_product_attention(q, k, v, scale);
+  auto seen = seen_keys(prefix.k.shape(2), lengths, longest);
+  return mx::fast::scaled_dot_product_attention(q, k, v, scale, "array", seen);
 }
 
 mx::array plain_decode(
@@ -45,10 +58,11 @@ mx::array plain_decode(
     const std::vector<SharedPrefix>& prefixes,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    int length,
+    std::span<const int> lengths,
     float scale) {
-  auto own_k = first_positions(tail_k, length);
-  auto own_v = first_positions(tail_v, length);
+  int longest = *std::ranges::max_element(lengths);
+  auto own_k = first_positions(tail_k, longest);
+  auto own_v = first_positions(tail_v, longest);
   std::vector<mx::array> groups;
   int row = 0;
   for (const auto& prefix : prefixes) {
@@ -58,6 +72,7 @@ mx::array plain_decode(
         prefix,
         rows_of(own_k, row, end),
         rows_of(own_v, row, end),
+        lengths.subspan(row, prefix.num_rows),
         scale));
     row = end;
   }
@@ -109,13 +124,17 @@ mx::array unpadded(const mx::array& x, const Family& f) {
   return mx::take(rows, int_array(f.places), 0);
 }
 
-void check_rows(const mx::array& q, const std::vector<SharedPrefix>& prefixes) {
+void check_rows(
+    const mx::array& q,
+    const std::vector<SharedPrefix>& prefixes,
+    const std::vector<int>& lengths) {
   int rows = 0;
   for (const auto& prefix : prefixes) rows += prefix.num_rows;
-  if (rows == q.shape(0)) return;
+  if (rows == q.shape(0) && std::ssize(lengths) == rows) return;
   throw std::invalid_argument(
       "[decode_attention] the prefixes cover " + std::to_string(rows) +
-      " rows, expected " + std::to_string(q.shape(0)));
+      " rows, and there are " + std::to_string(lengths.size()) + " lengths, expected " +
+      std::to_string(q.shape(0)));
 }
 
 void check_heads(const mx::array& q, const mx::array& k) {
@@ -193,13 +212,13 @@ mx::array decode_attention(
     const std::vector<SharedPrefix>& prefixes,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    int length,
+    const std::vector<int>& lengths,
     float scale) {
   check_heads(q, tail_k);
-  check_rows(q, prefixes);
+  check_rows(q, prefixes, lengths);
   if (cpu::on_cpu())
-    return cpu::fused_decode(q, prefixes, tail_k, tail_v, length, scale);
-  return plain_decode(q, prefixes, tail_k, tail_v, length, scale);
+    return cpu::fused_decode(q, prefixes, tail_k, tail_v, lengths, scale);
+  return plain_decode(q, prefixes, tail_k, tail_v, lengths, scale);
 }
 
 }  // namespace pupil

@@ -42,15 +42,15 @@ struct SharedPrefix {
   int num_rows;
 };
 
-/// One decode step: row r attends to its prefix and to the first `length` positions of
-/// its own tail. q [R, H, 1, E], tail_k and tail_v [R, K, capacity, E], the prefixes'
-/// rows adding up to R -> [R, H, 1, E]. No gradient.
+/// One decode step: row r attends to its prefix and to the first `lengths[r]` positions
+/// of its own tail. q [R, H, 1, E], tail_k and tail_v [R, K, capacity, E], the
+/// prefixes' rows adding up to R, as many lengths -> [R, H, 1, E]. No gradient.
 mx::array decode_attention(
     const mx::array& q,
     const std::vector<SharedPrefix>& prefixes,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    int length,
+    const std::vector<int>& lengths,
     float scale);
 
 }  // namespace pupil

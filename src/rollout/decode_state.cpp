@@ -1,144 +1,120 @@
 #include "rollout/decode_state.h"
 
 #include <algorithm>
-#include <utility>
-
-#include "base/allocator.h"
 
 namespace pupil {
 
 namespace {
 
-constexpr int kTailStep = 32;  // tails grow by this many tokens
-
 mx::array int_array(const std::vector<int>& values) {
   return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
 }
 
+// The prompts of which some of `rows` are left, each with how many.
+std::vector<SharedPrefix> kept_prefixes(
+    const std::vector<SharedPrefix>& prefixes, const std::vector<int>& rows) {
+  std::vector<SharedPrefix> kept;
+  int begin = 0;
+  for (const auto& prefix : prefixes) {
+    int end = begin + prefix.num_rows;
+    auto count =
+        std::ranges::count_if(rows, [&](int row) { return row >= begin && row < end; });
+    if (count > 0) kept.push_back({prefix.k, prefix.v, static_cast<int>(count)});
+    begin = end;
+  }
+  return kept;
+}
+
+template <class T>
+void keep_only(std::vector<T>& all, const std::vector<int>& rows) {
+  std::vector<T> kept;
+  for (int row : rows) kept.push_back(std::move(all[row]));
+  all = std::move(kept);
+}
+
 }  // namespace
 
-DecodeState::DecodeState(
-    const Decoder& model,
-    const std::vector<std::vector<int>>& prompts,
-    int n,
-    int capacity,
-    bool fused)
+DecodeState::DecodeState(const Decoder& model, bool fused)
     : model_(model),
       blocks_(fused ? decode_blocks(model) : DecodeBlocks()),
-      capacity_(capacity),
-      logits_(0.0f) {
+      prefixes_(model.model.layers.size()),
+      page_shape_{
+          model.config.num_layers, model.config.num_kv_heads, model.config.head_dim},
+      written_(model.model.layers.size(), mx::zeros({1})),
+      tails_(model.config, model.dtype) {}
+
+mx::array DecodeState::add(const std::vector<std::vector<int>>& prompts, int n) {
   std::vector<PrefixCache> caches;
-  auto hidden = prefill(model, prompts, caches);
-  logits_ = mx::repeat(model.head(hidden), n, 0);
-  for (size_t layer = 0; layer < model.model.layers.size(); ++layer) {
-    auto& prefixes = prefixes_.emplace_back();
-    for (auto& cache : caches) {
-      auto keys = cache.k[layer];
-      if (!blocks_.empty()) keys = cpu::turned_keys(keys);
-      prefixes.push_back({keys, cache.v[layer], n});
+  auto hidden = prefill(model_, prompts, caches);
+  for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
+    for (auto& cache : caches) {  // in memory of their own: the others may leave first
+      auto keys = blocks_.empty() ? mx::contiguous(cache.k[layer])
+                                  : cpu::turned_keys(cache.k[layer]);
+      prefixes_[layer].push_back({keys, mx::contiguous(cache.v[layer]), n});
     }
   }
   for (const auto& prompt : prompts) {
-    positions_.insert(positions_.end(), n, static_cast<int>(prompt.size()));
+    auto length = static_cast<int>(prompt.size());
+    positions_.insert(positions_.end(), n, length);
+    pages_.insert(pages_.end(), n, cpu::RowPages(length));
   }
-}
-
-void DecodeState::grow() {
-  if (room_ > 0) return_freed_memory();  // the tails before the last growth
-  const auto& config = model_.config;
-  bool turned = !blocks_.empty();
-  int more = std::min(kTailStep, capacity_ - room_), E = config.head_dim;
-  auto space = [&](bool turn, int count) {  // memory of its own: a step writes into it
-    mx::Shape shape = {num_rows(), config.num_kv_heads, count, E};
-    if (turn) std::swap(shape[2], shape[3]);
-    return mx::zeros(shape, model_.dtype);
-  };
-  for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
-    if (room_ == 0) {
-      tail_k_.push_back(
-          space(turned, more + (turned ? static_cast<int>(cpu::kKeyBlock) : 0)));
-      tail_v_.push_back(space(false, more));
-    } else {
-      tail_k_[layer] =
-          mx::concatenate({tail_k_[layer], space(turned, more)}, turned ? 3 : 2);
-      tail_v_[layer] = mx::concatenate({tail_v_[layer], space(false, more)}, 2);
-    }
-  }
-  room_ += more;
-}
-
-mx::array DecodeState::attend(
-    int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
-  auto append = [&](mx::array& tail, const mx::array& x) {  // x [R, K, E]
-    auto start = mx::Shape{0, 0, length_, 0};
-    auto stop = tail.shape();
-    stop[2] = length_ + 1;
-    tail = mx::slice_update(tail, mx::expand_dims(x, 2), start, stop);
-  };
-  append(tail_k_[layer], k);
-  append(tail_v_[layer], v);
-  auto out = decode_attention(
-      mx::expand_dims(q, 2),
-      prefixes_[layer],
-      tail_k_[layer],
-      tail_v_[layer],
-      length_ + 1,
-      attention_scale(model_));
-  return mx::squeeze(out, 2);
+  if (blocks_.empty()) tails_.add(n * static_cast<int>(prompts.size()));
+  return mx::repeat(model_.head(hidden), n, 0);
 }
 
 mx::array DecodeState::run_layers(const mx::array& tokens) {
+  tails_.extend();
   return model_(
       tokens,
       int_array(positions_),
       [this](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
-        return attend(layer, q, k, v);
+        tails_.append(layer, k, v);
+        auto out = decode_attention(
+            mx::expand_dims(q, 2),
+            prefixes_[layer],
+            tails_.keys(layer),
+            tails_.values(layer),
+            tails_.lengths(),
+            attention_scale(model_));
+        return mx::squeeze(out, 2);
       });
 }
 
 mx::array DecodeState::run_blocks(const mx::array& tokens) {
+  for (auto& row : pages_) row.extend(page_shape_);
+  auto own = std::make_shared<const cpu::PageTable>(pages_);
   auto table = rope_table(int_array(positions_), model_.rope_periods);
   auto x = model_.model.embed_tokens.rows(tokens, model_.dtype);  // [R, D]
-  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    cpu::BlockCache cache{prefixes_[layer], tail_k_[layer], tail_v_[layer], length_};
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    cpu::BlockCache cache{prefixes_[i], own, static_cast<int>(i), written_[i]};
     auto result =
-        cpu::decode_block(blocks_[layer], x, table, cache, attention_scale(model_));
+        cpu::decode_block(blocks_[i], x, table, cache, attention_scale(model_));
     x = result.x;
-    tail_k_[layer] = result.tail_k;
-    tail_v_[layer] = result.tail_v;
+    written_[i] = result.written;
   }
   return model_.model.norm(x);
 }
 
-void DecodeState::feed(const mx::array& tokens) {
-  if (length_ == room_) grow();
+mx::array DecodeState::feed(const mx::array& tokens) {
   auto hidden = blocks_.empty() ? run_layers(tokens) : run_blocks(tokens);
-  logits_ = model_.head(hidden);
-  ++length_;
-  for (auto& position : positions_) ++position;
+  for (int& position : positions_) ++position;
+  return model_.head(hidden);
 }
 
 void DecodeState::keep(const std::vector<int>& rows) {
-  auto index = int_array(rows);
-  logits_ = mx::take(logits_, index, 0);
-  for (auto* tails : {&tail_k_, &tail_v_}) {
-    for (auto& tail : *tails) tail = mx::take(tail, index, 0);
-  }
-  for (auto& prefixes : prefixes_) {
-    std::vector<SharedPrefix> kept;
-    int begin = 0;
-    for (const auto& prefix : prefixes) {
-      int end = begin + prefix.num_rows;
-      auto count = std::count_if(
-          rows.begin(), rows.end(), [&](int r) { return r >= begin && r < end; });
-      if (count > 0) kept.push_back({prefix.k, prefix.v, static_cast<int>(count)});
-      begin = end;
-    }
-    prefixes = std::move(kept);
-  }
-  std::vector<int> positions;
-  for (int row : rows) positions.push_back(positions_[row]);
-  positions_ = std::move(positions);
+  for (auto& prefixes : prefixes_) prefixes = kept_prefixes(prefixes, rows);
+  keep_only(positions_, rows);
+  keep_only(pages_, rows);
+  if (blocks_.empty()) tails_.keep(rows);
+}
+
+int64_t DecodeState::cache_bytes() const {
+  int64_t bytes = blocks_.empty() ? tails_.bytes() : 0;
+  for (const auto& row : pages_) bytes += std::ssize(row.pages()) * page_shape_.bytes();
+  for (const auto& prefixes : prefixes_)
+    for (const auto& prefix : prefixes)
+      bytes += static_cast<int64_t>(prefix.k.nbytes() + prefix.v.nbytes());
+  return bytes;
 }
 
 }  // namespace pupil

@@ -1,61 +1,62 @@
-// What a batch of decoding rows holds on the device: the prompts' keys and values, each
-// row's own, and the token to be fed next.
+// What a batch of decoding rows holds on the device: the prompts' keys and values, and
+// each row's own.
 
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "models/attend.h"
 #include "models/decode_blocks.h"
 #include "ops/attention.h"
+#include "ops/cpu/row_pages.h"
 #include "ops/no_cache.h"
+#include "rollout/row_tails.h"
 
 namespace pupil {
 
-/// Rows of one decode batch. All rows have generated the same number of tokens; their
-/// prompts may differ in length.
+/// Rows of one decode batch, each with its own prompt length and number of tokens. A
+/// prompt's keys and values are held once for all its rows. On the CPU a row's own lie
+/// in pages, so that rows come and go without moving the others.
 class DecodeState {
  public:
-  /// `n` rows for each prompt. Runs the prompts; `capacity` bounds the tokens a row
-  /// adds. `fused`: a layer is one operation where the device can; the bits are the
-  /// same.
-  DecodeState(
-      const Decoder& model,
-      const std::vector<std::vector<int>>& prompts,
-      int n,
-      int capacity,
-      bool fused = true);
+  /// `fused`: a layer is one operation where the device can; the bits are the same.
+  explicit DecodeState(const Decoder& model, bool fused = true);
 
-  /// Logits of each row's next token, [R, V]: after the prompt at first, then after
-  /// `feed`.
-  const mx::array& logits() const { return logits_; }
+  /// Runs prompts, and puts `n` rows of each behind the rows that are there. Returns
+  /// the logits of each new row's first token, [new rows, V].
+  mx::array add(const std::vector<std::vector<int>>& prompts, int n);
 
-  /// Runs one token for each row, [R] int32, and updates `logits`. Nothing is
-  /// evaluated.
-  void feed(const mx::array& tokens);
+  /// Runs one token for each row, [R] int32. Returns the logits of each row's next
+  /// token, [R, V]. Nothing is evaluated.
+  mx::array feed(const mx::array& tokens);
 
   /// Keeps only these rows (ascending), in place of all.
   void keep(const std::vector<int>& rows);
 
   int num_rows() const { return static_cast<int>(positions_.size()); }
 
+  /// Whether `keep` and `add` leave the keys and values of other rows where they are.
+  bool moves_nothing() const { return !blocks_.empty(); }
+
+  /// Of keys and values, the room that waits for tokens among them.
+  int64_t cache_bytes() const;
+
  private:
-  mx::array attend(
-      int layer, const mx::array& q, const mx::array& k, const mx::array& v);
-  void grow();
   mx::array run_layers(const mx::array& tokens);
   mx::array run_blocks(const mx::array& tokens);
 
-  NoCache no_cache_;  // tails only grow
+  NoCache no_cache_;
   const Decoder& model_;
   DecodeBlocks blocks_;  // empty: layers run operation by operation
   std::vector<std::vector<SharedPrefix>> prefixes_;  // [layers][prompts in the batch]
-  // [layers] of [R, K, room, E]; fused blocks turn the keys.
-  std::vector<mx::array> tail_k_, tail_v_;
-  std::vector<int> positions_;            // [R] of the next token to feed
-  int length_ = 0, room_ = 0, capacity_;  // tokens in the tails, and space
-  mx::array logits_;
+  std::vector<int> positions_;                       // [R] of the next token to feed
+  // The rows' own: fused blocks have pages, and what waits for the last step's writes.
+  cpu::PageShape page_shape_;
+  std::vector<cpu::RowPages> pages_;
+  std::vector<mx::array> written_;  // [layers]
+  RowTails tails_;
 };
 
 }  // namespace pupil

@@ -1,6 +1,6 @@
 // Samples completions: a prompt is run once, its rows share its keys and values, and
-// all rows of all prompts decode as one batch. It moves token ids; text is needed only
-// for stop strings and for the result.
+// rows of many prompts decode as one batch, which waiting prompts join as others' rows
+// end. It moves token ids; text is needed only for stop strings and for the result.
 
 #pragma once
 
@@ -26,7 +26,19 @@ struct SamplingConfig {
 /// What a call did, for whoever reports speed.
 struct GenerateStats {
   long prompt_tokens = 0, new_tokens = 0;
-  double prefill_s = 0, decode_s = 0;
+  double prefill_s = 0;  // of the first prompts, beside which nothing decodes
+  double decode_s = 0;
+  // Decode steps, and rows of them whose token joined a completion.
+  long steps = 0, row_steps = 0;
+  int max_rows = 0;         // that one step had
+  int64_t cache_bytes = 0;  // keys and values, at the most
+  int64_t unshared_bytes =
+      0;  // with room for all of each row's tokens, its prompt again
+
+  /// Share of the places of all steps that held an unfinished row.
+  double occupancy() const {
+    return steps ? static_cast<double>(row_steps) / (1.0 * steps * max_rows) : 0;
+  }
 };
 
 /// Called on the caller's thread for every token that joins a completion; `last`: it

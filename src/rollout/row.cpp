@@ -18,8 +18,9 @@ size_t find_stop(const std::string& text, const std::vector<std::string>& stop) 
 void Row::push(int token, float logprob) {
   completion_.tokens.push_back(token);
   completion_.logprobs.push_back(logprob);
-  done_ = ends_with_eos() || has_stop_string();
-  if (done_) completion_.finish = FinishReason::stop;
+  bool stopped = ends_with_eos() || has_stop_string();
+  if (stopped) completion_.finish = FinishReason::stop;
+  done_ = stopped || num_tokens() == max_tokens_;
 }
 
 bool Row::ends_with_eos() const {

@@ -17,19 +17,26 @@ class Row {
   /// `stop` must outlive the row.
   Row(const Model& model,
       const std::vector<std::string>& stop,
+      int max_tokens,
       uint64_t key,
       int prompt,
       int index)
-      : model_(&model), stop_(&stop), key_(key), prompt_(prompt), index_(index) {}
+      : model_(&model),
+        stop_(&stop),
+        max_tokens_(max_tokens),
+        key_(key),
+        prompt_(prompt),
+        index_(index) {}
 
-  /// Adds a sampled token; afterwards `done` says whether it ended the completion, by
-  /// an EOS id or by completing a stop string.
+  /// Adds a sampled token; afterwards `done` says whether it ended the completion: by
+  /// an EOS id, by completing a stop string, or as the last of `max_tokens`.
   void push(int token, float logprob);
 
   /// Decodes the text. To be called once, at the end.
   void finish();
 
   bool done() const { return done_; }
+  int num_tokens() const { return static_cast<int>(completion_.tokens.size()); }
   uint64_t key() const { return key_; }
   int prompt() const { return prompt_; }
   int index() const { return index_; }
@@ -42,6 +49,7 @@ class Row {
 
   const Model* model_;
   const std::vector<std::string>* stop_;
+  int max_tokens_;
   uint64_t key_;
   int prompt_, index_;
   bool done_ = false;

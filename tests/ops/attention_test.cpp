@@ -160,6 +160,36 @@ mx::array row(const mx::array& x, int b) {
   return mx::slice(x, {b, 0, 0, 0}, {b + 1, x.shape(1), x.shape(2), x.shape(3)});
 }
 
+// Rows of a decode step with prompts and own tokens of several lengths.
+struct Step {
+  static constexpr int kHeads = 6, kKeyHeads = 2, kWidth = 16;
+  mx::array q = normal({5, kHeads, 1, kWidth}, 1);
+  mx::array k = normal({5, kKeyHeads, 8, kWidth}, 2);
+  mx::array v = normal({5, kKeyHeads, 8, kWidth}, 3);
+  std::vector<SharedPrefix> prefixes;
+  std::vector<int> lengths;
+  static float scale() { return 0.25f; }
+
+  explicit Step(std::vector<int> own) : lengths(std::move(own)) {
+    for (auto [P, rows] : {std::pair{70, 3}, {64, 1}, {3, 1}}) {
+      mx::Shape shape = {1, kKeyHeads, P, kWidth};
+      prefixes.push_back({normal(shape, 10 + P), normal(shape, 20 + P), rows});
+    }
+  }
+
+  void expect_rows(const mx::array& got) const {
+    int r = 0;
+    for (const auto& prefix : prefixes)
+      for (int i = 0; i < prefix.num_rows; ++i, ++r) {
+        auto expected = plain_causal(
+            row(q, r),
+            behind(prefix.k, tokens(row(k, r), 0, lengths[r])),
+            behind(prefix.v, tokens(row(v, r), 0, lengths[r])));
+        EXPECT_LT(distance(row(got, r), expected), kTolerance) << "row " << r;
+      }
+  }
+};
+
 // A tail of the first `length` own tokens in a buffer with room; the room holds noise.
 mx::array tail(const mx::array& own, int length, int capacity) {
   auto shape = own.shape();
@@ -169,23 +199,12 @@ mx::array tail(const mx::array& own, int length, int capacity) {
 
 TEST(DecodeAttention, EqualsItsDefinitionForRunsOfRows) {
   with_each_isa([] {
-    int H = 6, K = 2, E = 16, length = 5;
-    auto q = normal({5, H, 1, E}, 1);
-    auto k = normal({5, K, 8, E}, 2), v = normal({5, K, 8, E}, 3);
-    std::vector<SharedPrefix> prefixes;
-    for (auto [P, rows] : {std::pair{70, 3}, {64, 1}, {3, 1}})
-      prefixes.push_back(
-          {normal({1, K, P, E}, 10 + P), normal({1, K, P, E}, 20 + P), rows});
-    auto got = decode_attention(q, prefixes, k, v, length, 0.25f);
-    int r = 0;
-    for (auto& prefix : prefixes)
-      for (int i = 0; i < prefix.num_rows; ++i, ++r) {
-        auto expected = plain_causal(
-            row(q, r),
-            behind(prefix.k, tokens(row(k, r), 0, length)),
-            behind(prefix.v, tokens(row(v, r), 0, length)));
-        EXPECT_LT(distance(row(got, r), expected), kTolerance) << "row " << r;
-      }
+    for (const auto& lengths :
+         {std::vector{5, 5, 5, 5, 5}, {1, 8, 3, 2, 7}, {8, 8, 8, 1, 1}}) {
+      Step s(lengths);
+      s.expect_rows(
+          decode_attention(s.q, s.prefixes, s.k, s.v, s.lengths, Step::scale()));
+    }
   });
 }
 
@@ -233,7 +252,7 @@ TEST(Attention, PrefillTrainingAndDecodeHaveTheSameBits) {
             {{sequence(k, 0, P), sequence(v, 0, P), B}},
             tail(own(k), t + 1, 96),
             tail(own(v), t + 1, 96),
-            t + 1,
+            std::vector<int>(B, t + 1),
             0.125f);
         EXPECT_TRUE(same_bits(step, step_rows(packed, P, B, T, t)))
             << "P " << P << ", t " << t;
@@ -269,7 +288,7 @@ TEST(Attention, NamesWhatDoesNotFit) {
        {Segments{{2}}, {{3, 0}}, {{1}, {1, 0}, {1, 1}}, {{4}, {-1}}})
     EXPECT_THROW(packed_attention(q, k, k, segments, 1.0f), std::invalid_argument);
   auto one = mx::zeros({2, 4, 1, 8});
-  EXPECT_THROW(decode_attention(one, {}, one, one, 1, 1.0f), std::invalid_argument);
+  EXPECT_THROW(decode_attention(one, {}, one, one, {1}, 1.0f), std::invalid_argument);
 }
 
 }  // namespace

@@ -36,22 +36,71 @@ mx::array tokens(const std::vector<int>& ids) {
   return mx::array(ids.data(), {static_cast<int>(ids.size())}, mx::int32);
 }
 
-// Step by step, across growing tails and rows that leave.
+std::vector<int> some_prompt(int length) {
+  std::vector<int> prompt;
+  for (int i = 0; i < length; ++i) prompt.push_back((3 + 7 * i) % 48);
+  return prompt;
+}
+
+// Step by step, across pages and growing tails, rows that leave and prompts that join.
 void expect_same_steps(const Decoder& model) {
-  std::vector<std::vector<int>> prompts = {{1, 2, 3}, {7}, {4, 5, 6, 8, 9}};
-  DecodeState fused(model, prompts, 3, 40), plain(model, prompts, 3, 40, false);
-  for (int step = 0; step < 40; ++step) {
-    if (step == 34) {
-      fused.keep({0, 2, 3, 8});
-      plain.keep({0, 2, 3, 8});
-    }
+  DecodeState fused(model), plain(model, false);
+  EXPECT_TRUE(fused.moves_nothing());
+  auto for_both = [&](auto&& change) {
+    auto a = change(fused), b = change(plain);
+    ASSERT_TRUE(same_bits(a, b));
+  };
+  auto add = [&](std::vector<std::vector<int>> prompts, int n) {
+    for_both([&](DecodeState& state) { return state.add(prompts, n); });
+  };
+  add({{1, 2, 3}, {7}, {4, 5, 6, 8, 9}}, 3);
+  for (int step = 0; step < 80; ++step) {
+    if (step == 34) fused.keep({0, 2, 3, 8}), plain.keep({0, 2, 3, 8});
+    if (step == 20) add({some_prompt(31)}, 2);
+    if (step == 36) add({some_prompt(64), some_prompt(40)}, 1);
+    if (step == 70) fused.keep({}), plain.keep({}), add({some_prompt(2)}, 2);
     std::vector<int> ids;
     for (int row = 0; row < fused.num_rows(); ++row)
       ids.push_back((step + 5 * row) % 48);
-    fused.feed(tokens(ids));
-    plain.feed(tokens(ids));
-    ASSERT_TRUE(same_bits(fused.logits(), plain.logits())) << "step " << step;
+    for_both([&](DecodeState& state) { return state.feed(tokens(ids)); });
   }
+}
+
+// What a row computes does not depend on who else is there, nor on when it came.
+TEST(DecodeState, ARowHasTheSameBitsAloneAndAmongOthers) {
+  auto model = full_decoder();
+  for (int length : {1, 31, 32, 33, 64, 90}) {
+    DecodeState busy(model), alone(model);
+    busy.add({{1, 2, 3}, some_prompt(50)}, 2);
+    for (int step = 0; step < 5; ++step) busy.feed(tokens({1, 2, 3, 4}));
+    auto first = busy.add({some_prompt(length)}, 1);
+    EXPECT_TRUE(same_bits(first, alone.add({some_prompt(length)}, 1)));
+    for (int step = 0; step < 70; ++step) {
+      if (step == 10) busy.keep({1, 4});
+      int row = busy.num_rows() - 1;
+      std::vector<int> ids(row, 9);
+      ids.push_back(step % 48);
+      auto among = mx::slice(busy.feed(tokens(ids)), {row, 0}, {row + 1, 48});
+      ASSERT_TRUE(same_bits(among, alone.feed(tokens({step % 48}))))
+          << "prompt of " << length << ", step " << step;
+    }
+  }
+}
+
+// Rows that end give their pages back, and a prompt its keys with its last row.
+TEST(DecodeState, HoldsWhatIsInUse) {
+  auto model = full_decoder();
+  const auto& c = model.config;
+  DecodeState state(model);
+  state.add({some_prompt(10), some_prompt(40)}, 2);
+  int64_t prompts = state.cache_bytes();
+  int64_t page = 2 * 4 * c.num_layers * c.num_kv_heads * c.head_dim * cpu::kPageTokens;
+  for (int step = 0; step < 30; ++step) mx::eval(state.feed(tokens({1, 2, 3, 4})));
+  EXPECT_EQ(state.cache_bytes(), prompts + 2 * 2 * page + 2 * 2 * page);
+  state.keep({0, 2, 3});
+  EXPECT_EQ(state.cache_bytes(), prompts + 3 * 2 * page);
+  state.keep({});
+  EXPECT_EQ(state.cache_bytes(), 0);
 }
 
 TEST(DecodeState, AFusedStepHasTheBitsOfItsOperations) {
@@ -77,17 +126,16 @@ TEST(DecodeState, TheSameForPackedWeights) {
   expect_same_steps(Decoder(std::move(checkpoint), config, mx::float32));
 }
 
-// What was handed out earlier stays as it was: tails are only written in place where
-// nobody else holds them.
+// What was handed out earlier stays as it was, in whichever order it is asked for.
 TEST(DecodeState, LogitsOfEarlierStepsStay) {
   auto model = full_decoder();
-  DecodeState lazy(model, {{1, 2, 3}}, 2, 8), eager(model, {{1, 2, 3}}, 2, 8);
+  DecodeState lazy(model), eager(model);
+  lazy.add({{1, 2, 3}}, 2);
+  eager.add({{1, 2, 3}}, 2);
   std::vector<mx::array> late, early;
   for (int step = 0; step < 8; ++step) {
-    lazy.feed(tokens({step, step + 1}));
-    late.push_back(lazy.logits());
-    eager.feed(tokens({step, step + 1}));
-    early.push_back(eager.logits());
+    late.push_back(lazy.feed(tokens({step, step + 1})));
+    early.push_back(eager.feed(tokens({step, step + 1})));
     mx::eval(early.back());
   }
   for (int step = 7; step >= 0; --step) {

@@ -17,11 +17,14 @@ struct KeyPart {
   const float *k, *v;
   int64_t k_stride, v_stride;
   int64_t first, count;  // place in the block of the first; number of keys
+  // Of turned keys: how many lie before the part's first, and how many can be read.
+  int64_t before, readable;
 };
 
-/// A block lies in the prefix, in the row's own keys, or across the end of the prefix.
+/// A block lies in the prefix, in the row's own keys or in its pages, or across the end
+/// of the prefix.
 struct KeyBlock {
-  KeyPart parts[2];
+  KeyPart parts[3];
   int64_t start, count;  // absolute position of the first; number of keys
 };
 
@@ -58,10 +61,59 @@ inline const float* key_at(
   return at(view, b, head, token);
 }
 
+// Keys that row b has, its own among them.
+inline int64_t num_keys(const Attention& a, int64_t b) {
+  return a.prefix + (a.lengths ? a.lengths[b] : a.own);
+}
+
+// Row b's keys from the absolute position `from` on, as far as their page and `block`
+// reach.
+inline KeyPart page_part(
+    const Attention& a,
+    int64_t b,
+    int64_t kv_head,
+    int64_t from,
+    const KeyBlock& block) {
+  int64_t page = from / kPageTokens, before = from % kPageTokens;
+  int64_t size = a.width * kPageTokens, left = block.start + block.count - from;
+  const float* k =
+      a.pages[b][page - a.prefix / kPageTokens] + a.page_at + kv_head * size;
+  return {
+      k,
+      k + a.kv_heads * size + before * a.width,
+      kPageTokens,
+      a.width,
+      from - block.start,
+      left < kPageTokens - before ? left : kPageTokens - before,
+      before,
+      kPageTokens};
+}
+
+// Row b's own keys of the block, behind `shared` of the prefix.
+inline void add_own(
+    const Attention& a, int64_t b, int64_t kv_head, int64_t shared, KeyBlock& block) {
+  KeyPart* next = block.parts + 1;
+  for (int64_t at_key = shared; a.pages && at_key < block.count; ++next) {
+    *next = page_part(a, b, kv_head, block.start + at_key, block);
+    at_key += next->count;
+  }
+  if (a.pages) return;
+  int64_t own = block.start + shared - a.prefix;
+  *next = {
+      key_at(a, a.k, b, kv_head, own),
+      at(a.v, b, kv_head, own),
+      a.k.token,
+      a.v.token,
+      shared,
+      block.count - shared,
+      0,
+      kKeyBlock};
+}
+
 // The keys of row b from `start` on.
 inline KeyBlock key_block(
     const Attention& a, int64_t b, int64_t kv_head, int64_t start) {
-  int64_t total = a.prefix + a.own, end = start + kKeyBlock;
+  int64_t total = num_keys(a, b), end = start + kKeyBlock;
   if (end > total) end = total;
   int64_t shared = (end < a.prefix ? end : a.prefix) - start;
   if (shared < 0) shared = 0;
@@ -73,15 +125,10 @@ inline KeyBlock key_block(
         a.prefix_k.token,
         a.prefix_v.token,
         0,
-        shared};
-  if (int64_t own = start + shared - a.prefix; shared < block.count)
-    block.parts[1] = {
-        key_at(a, a.k, b, kv_head, own),
-        at(a.v, b, kv_head, own),
-        a.k.token,
-        a.v.token,
         shared,
-        block.count - shared};
+        0,
+        kKeyBlock};
+  if (shared < block.count) add_own(a, b, kv_head, shared, block);
   return block;
 }
 
@@ -105,7 +152,14 @@ struct TileRows {
   }
   // Keys that the row sees.
   int64_t limit(int64_t row) const {
-    return a.prefix + a.own - a.queries + query(row) + 1;
+    return num_keys(a, batch(row)) - a.queries + query(row) + 1;
+  }
+  // The most that any row sees.
+  int64_t furthest() const {
+    int64_t most = 0;
+    for (int64_t b = t.b0; b < t.b1; ++b)
+      if (num_keys(a, b) > most) most = num_keys(a, b);
+    return most - a.queries + t.t1;
   }
 };
 
@@ -175,11 +229,14 @@ void score_part(
         q, w, n, part.k, part.k_stride, true, w, part.count, scores, kKeyBlock, false);
     return;
   }
-  // Turned keys lie ready for whole blocks; what is past the part is overwritten.
-  float* whole = part.first == 0 ? scores : s.spare;
+  // Turned keys lie ready for all that can be read at once; what is past the part is
+  // overwritten.
+  bool fits = part.before == 0 && part.first + part.readable <= kKeyBlock;
+  float* whole = fits ? scores : s.spare;
   small_product<V>(
-      q, w, n, part.k, part.k_stride, false, w, kKeyBlock, whole, kKeyBlock, false);
-  if (part.first > 0) copy_block(s.spare, kKeyBlock, scores, kKeyBlock, n, part.count);
+      q, w, n, part.k, part.k_stride, false, w, part.readable, whole, kKeyBlock, false);
+  if (!fits)
+    copy_block(s.spare + part.before, kKeyBlock, scores, kKeyBlock, n, part.count);
 }
 
 // Rows [first, last) attend to one block.
@@ -248,7 +305,7 @@ void attention_tile(const Attention& a, const AttentionTile& t, float* scratch) 
   TileRows rows{a, t};
   auto s = tile_state(rows.count(), a.width, scratch);
   load_queries<V>(rows, s.q);
-  int64_t seen = rows.limit(rows.count() - 1), per_batch = rows.per_batch();
+  int64_t seen = rows.furthest(), per_batch = rows.per_batch();
   for (int64_t start = 0; start < seen; start += kKeyBlock) {
     if (start + kKeyBlock <= a.prefix) {  // every row's: read once for all
       auto block = key_block(a, 0, t.kv_head, start);
@@ -256,6 +313,7 @@ void attention_tile(const Attention& a, const AttentionTile& t, float* scratch) 
       continue;
     }
     for (int64_t b = t.b0; b < t.b1; ++b) {
+      if (start >= num_keys(a, b)) continue;
       auto block = key_block(a, b, t.kv_head, start);
       int64_t first = (b - t.b0) * per_batch;
       attend_block<V>(rows, s, first, first + per_batch, block);

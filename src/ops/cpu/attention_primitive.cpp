@@ -111,27 +111,30 @@ class HeadInput {
 /// Inputs: q, tail_k, tail_v, then a prefix's k and v for each run of rows.
 class FusedDecode : public CpuPrimitive {
  public:
-  FusedDecode(mx::Stream stream, std::vector<int> rows, int length, float scale)
-      : CpuPrimitive(stream), rows_(std::move(rows)), length_(length), scale_(scale) {}
+  FusedDecode(
+      mx::Stream stream, std::vector<int> rows, std::vector<int> lengths, float scale)
+      : CpuPrimitive(stream),
+        rows_(std::move(rows)),
+        lengths_(std::move(lengths)),
+        scale_(scale) {}
   const char* name() const override { return "FusedDecode"; }
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
     dispatch(
         inputs,
         outputs,
-        [rows = rows_, length = length_, scale = scale_](
-            const Arrays& in, Arrays& out) { run(in, out, rows, length, scale); });
+        [rows = rows_, lengths = lengths_, scale = scale_](
+            const Arrays& in, Arrays& out) { run(in, out, rows, lengths, scale); });
   }
 
  private:
-  std::vector<int> rows_;
-  int length_;
+  std::vector<int> rows_, lengths_;
   float scale_;
 
   static void run(
       const Arrays& in,
       Arrays& out,
       const std::vector<int>& rows,
-      int length,
+      const std::vector<int>& lengths,
       float scale) {
     FloatOutput result(out[0]);
     HeadInput q(in[0]), tail_k(in[1]), tail_v(in[2]);
@@ -151,7 +154,7 @@ class FusedDecode : public CpuPrimitive {
       a.kv_heads = in[1].shape(1);
       a.queries = 1;
       a.prefix = in[3 + 2 * i].shape(2);
-      a.own = length;
+      a.lengths = lengths.data() + row;
       a.width = width;
       a.scale = scale;
       a.layout = {heads, 1, 1};
@@ -184,7 +187,7 @@ mx::array fused_decode(
     const std::vector<SharedPrefix>& prefixes,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    int length,
+    const std::vector<int>& lengths,
     float scale) {
   Arrays inputs{q, tail_k, tail_v};
   std::vector<int> rows;
@@ -195,7 +198,7 @@ mx::array fused_decode(
   return mx::array(
       q.shape(),
       q.dtype(),
-      std::make_shared<FusedDecode>(current_stream(), std::move(rows), length, scale),
+      std::make_shared<FusedDecode>(current_stream(), std::move(rows), lengths, scale),
       std::move(inputs));
 }
 

@@ -21,7 +21,7 @@ mx::array fused_decode(
     const std::vector<SharedPrefix>& prefixes,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    int length,
+    const std::vector<int>& lengths,
     float scale);
 
 }  // namespace pupil::cpu

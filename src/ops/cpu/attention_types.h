@@ -17,10 +17,25 @@ struct OutLayout {
   int64_t batch, head, query;
 };
 
+/// Positions of a page.
+constexpr int64_t kPageTokens = 32;
+
+/// Floats of one page of one layer: keys as [kv_heads, E, kPageTokens], then values as
+/// [kv_heads, kPageTokens, E].
+constexpr int64_t page_floats(int64_t kv_heads, int64_t width) {
+  return 2 * kv_heads * width * kPageTokens;
+}
+
 /// B rows of T queries. Row b's keys are the prefix's, at absolute positions 0 .. P -
 /// 1, then its own; query t sees the first P + own - T + t + 1 of them.
 struct Attention {
   HeadView q, prefix_k, prefix_v, k, v;  // the prefix is every row's: batch stride 0
+  // A decode batch's rows, or null: how many keys each has of its own, in place of
+  // `own`; and where they lie, in place of k and v: pages, `page_at` floats into each.
+  // The first page of row b has the absolute position P, at P % kPageTokens.
+  const int* lengths;
+  const float* const* const* pages;
+  int64_t page_at;
   int64_t heads, kv_heads, queries, prefix, own, width;
   float scale;
   bool turned;       // k and prefix_k lie as [E, tokens], kKeyBlock readable from each

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
-#include <stdexcept>
 
 #include "ops/cpu/attention_run.h"
 #include "ops/cpu/cpu_features.h"
@@ -15,7 +14,7 @@ namespace {
 
 using Arrays = std::vector<mx::array>;
 
-constexpr int kFixedInputs = 5;  // x, cos, sin, tail_k, tail_v; then the prefixes'
+constexpr int kFixedInputs = 4;  // x, cos, sin, written; then the prefixes'
 
 void add(float* x, const float* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] += y[i];
@@ -47,12 +46,14 @@ struct Scratch {
 class Run {
  public:
   Run(const BlockWeights& weights,
-      int length,
+      const PageTable& own,
+      int layer,
       float scale,
       const Arrays& in,
       Arrays& out)
       : w_(weights),
-        length_(length),
+        own_(own),
+        page_at_(layer * page_floats(weights.kv_heads, weights.width)),
         scale_(scale),
         in_(in),
         out_(out),
@@ -112,22 +113,20 @@ class Run {
     rope_row(scratch_.q + r * w_.q.out(), cos, sin, w_.heads, w_.width);
     float* k = scratch_.k + r * w_.k.out();
     rope_row(k, cos, sin, w_.kv_heads, w_.width);
-    store_turned(k, r, out_[1]);
-    store(scratch_.v + r * w_.v.out(), r, out_[2]);
+    store(k, scratch_.v + r * w_.v.out(), r);
   }
 
-  void store(const float* heads, int64_t row, mx::array& tail) {
-    int64_t room = tail.shape(2), width = w_.width;
-    for (int64_t h = 0; h < w_.kv_heads; ++h) {
-      int64_t at = ((row * w_.kv_heads + h) * room + length_) * width;
-      std::memcpy(tail.data<float>() + at, heads + h * width, sizeof(float) * width);
-    }
-  }
-
-  void store_turned(const float* heads, int64_t row, mx::array& tail) {
-    int64_t room = tail.shape(3), count = w_.kv_heads * w_.width;
-    float* column = tail.data<float>() + row * count * room + length_;
-    for (int64_t i = 0; i < count; ++i) column[i * room] = heads[i];
+  // Keys turned: one column of the page.
+  void store(const float* k, const float* v, int64_t row) {
+    int64_t count = w_.kv_heads * w_.width, place = own_.last_place(row);
+    float* keys = own_.last_page(row) + page_at_;
+    float* values = keys + count * kPageTokens;
+    for (int64_t i = 0; i < count; ++i) keys[i * kPageTokens + place] = k[i];
+    for (int64_t h = 0; h < w_.kv_heads; ++h)
+      std::memcpy(
+          values + (h * kPageTokens + place) * w_.width,
+          v + h * w_.width,
+          sizeof(float) * w_.width);
   }
 
   void attend(const std::vector<int>& prefix_rows) {
@@ -137,15 +136,15 @@ class Run {
       const auto &k = in_[kFixedInputs + 2 * i], &v = in_[kFixedInputs + 2 * i + 1];
       Attention a{};
       a.q = {scratch_.q + row * size, size, width, width};
-      a.prefix_k = view(k, 0);
-      a.prefix_v = view(v, 0);
-      a.k = view(out_[1], row);
-      a.v = view(out_[2], row);
+      a.prefix_k = view(k);
+      a.prefix_v = view(v);
+      a.lengths = own_.lengths(row);
+      a.pages = own_.pages(row);
+      a.page_at = page_at_;
       a.heads = w_.heads;
       a.kv_heads = w_.kv_heads;
       a.queries = 1;
       a.prefix = v.shape(2);
-      a.own = length_ + 1;
       a.width = width;
       a.scale = scale_;
       a.turned = true;
@@ -157,9 +156,8 @@ class Run {
     run_attention(jobs);
   }
 
-  static HeadView view(const mx::array& x, int64_t row) {
-    const float* data = x.data<float>() + row * x.strides(0);
-    return {data, x.strides(0), x.strides(1), x.strides(2)};
+  static HeadView view(const mx::array& x) {
+    return {x.data<float>(), x.strides(0), x.strides(1), x.strides(2)};
   }
 
   void feed_forward() {
@@ -175,7 +173,8 @@ class Run {
   }
 
   const BlockWeights& w_;
-  int length_;
+  const PageTable& own_;
+  int64_t page_at_;
   float scale_;
   const Arrays& in_;
   Arrays& out_;
@@ -183,48 +182,42 @@ class Run {
   Scratch scratch_;
 };
 
-/// Inputs: x, cos, sin, tail_k, tail_v, then a prefix's k and v for each run of rows.
+/// Inputs: x, cos, sin, written, then a prefix's k and v for each run of rows.
 class DecodeBlock : public CpuPrimitive {
  public:
   DecodeBlock(
       mx::Stream stream,
       std::shared_ptr<const BlockWeights> weights,
+      std::shared_ptr<const PageTable> own,
       std::vector<int> prefix_rows,
-      int length,
+      int layer,
       float scale)
       : CpuPrimitive(stream),
         weights_(std::move(weights)),
+        own_(std::move(own)),
         prefix_rows_(std::move(prefix_rows)),
-        length_(length),
+        layer_(layer),
         scale_(scale) {}
 
   const char* name() const override { return "DecodeBlock"; }
 
   void eval_cpu(const Arrays& inputs, Arrays& outputs) override {
-    allocate(outputs[0]);
-    take_over(inputs[3], outputs[1]);
-    take_over(inputs[4], outputs[2]);
+    for (auto& out : outputs) allocate(out);
     queue(
         inputs,
         outputs,
-        [w = weights_, rows = prefix_rows_, length = length_, scale = scale_](
-            const Arrays& in, Arrays& out) { Run(*w, length, scale, in, out)(rows); });
+        [w = weights_, own = own_, rows = prefix_rows_, layer = layer_, scale = scale_](
+            const Arrays& in, Arrays& out) {
+          Run(*w, *own, layer, scale, in, out)(rows);
+        });
   }
 
  private:
   std::shared_ptr<const BlockWeights> weights_;
+  std::shared_ptr<const PageTable> own_;
   std::vector<int> prefix_rows_;
-  int length_;
+  int layer_;
   float scale_;
-
-  // The old tail's memory, whoever else still holds it: tasks of the steps before may,
-  // and none of them reads the new token's place.
-  static void take_over(const mx::array& in, mx::array& out) {
-    if (!in.flags().row_contiguous || in.data_size() != in.size())
-      throw std::invalid_argument(
-          "[decode_block] a tail must lie in memory of its own");
-    out.copy_shared_buffer(in);
-  }
 };
 
 }  // namespace
@@ -273,19 +266,19 @@ BlockResult decode_block(
     const RopeTable& table,
     const BlockCache& cache,
     float scale) {
-  Arrays inputs = {x, table.cos, table.sin, cache.tail_k, cache.tail_v};
+  Arrays inputs = {x, table.cos, table.sin, cache.written};
   std::vector<int> rows;
   for (const auto& prefix : cache.prefixes) {
     inputs.insert(inputs.end(), {prefix.k, prefix.v});
     rows.push_back(prefix.num_rows);
   }
   auto out = mx::array::make_arrays(
-      {x.shape(), cache.tail_k.shape(), cache.tail_v.shape()},
-      {mx::float32, mx::float32, mx::float32},
+      {x.shape(), cache.written.shape()},
+      {mx::float32, mx::float32},
       std::make_shared<DecodeBlock>(
-          current_stream(), weights, std::move(rows), cache.length, scale),
+          current_stream(), weights, cache.own, std::move(rows), cache.layer, scale),
       inputs);
-  return {out[0], out[1], out[2]};
+  return {out[0], out[1]};
 }
 
 }  // namespace pupil::cpu

@@ -13,6 +13,7 @@
 #include "ops/attention.h"
 #include "ops/cpu/arrays.h"
 #include "ops/cpu/gemm.h"
+#include "ops/cpu/row_pages.h"
 #include "ops/cpu/weight_matrix.h"
 #include "ops/linear.h"
 #include "ops/rope.h"
@@ -55,24 +56,24 @@ struct BlockWeights {
   int heads, kv_heads, width;  // of a head
 };
 
-/// What a row has seen: its prompt's keys and values and its own. Values [R, K, room,
-/// E]; keys turned, so that a step reads them as they lie: [R, K, E, room + kKeyBlock].
+/// What the rows have seen in one layer: their prompts' keys, turned, and values, and
+/// their own in pages, which the layer's run of the step before has `written`.
 struct BlockCache {
   std::vector<SharedPrefix> prefixes;
-  mx::array tail_k, tail_v;
-  int length;  // tokens in the tails before this one
+  std::shared_ptr<const PageTable> own;
+  int layer;
+  mx::array written;
 };
 
 struct BlockResult {
-  mx::array x, tail_k, tail_v;
+  mx::array x, written;
 };
 
 /// A prompt's keys [1, K, P, E] as a cache holds them.
 mx::array turned_keys(const mx::array& keys);
 
-/// x [R, D] float32, the layer's input -> its output, and the tails with the new
-/// token's keys and values. They are written in place, `length` tokens into the old
-/// tails' memory: each must have memory of its own, and that place no other reader.
+/// x [R, D] float32, the layer's input -> its output, and a mark that the new token's
+/// keys and values are in the pages: the next step of this layer waits for it.
 BlockResult decode_block(
     const std::shared_ptr<const BlockWeights>& weights,
     const mx::array& x,

@@ -1,0 +1,195 @@
+#include "rollout/batch.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/random.h"
+#include "base/stopwatch.h"
+
+namespace pupil {
+
+namespace {
+
+constexpr size_t kPrefillTokens = 2048;  // of the prompts that are run at once, about
+
+mx::array int_array(const std::vector<int>& values) {
+  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
+}
+
+SampledTokens chosen(const SampledTokens& all, const std::vector<int>& places) {
+  auto index = int_array(places);
+  return {mx::take(all.tokens, index, 0), mx::take(all.logprobs, index, 0)};
+}
+
+}  // namespace
+
+Batch::Batch(
+    const Model& model,
+    std::span<const Prompt> prompts,
+    int n,
+    const SamplingConfig& sampling,
+    const OnToken& on_token,
+    const OnCompletion& on_completion,
+    GenerateStats& stats)
+    : model_(model),
+      prompts_(prompts),
+      n_(n),
+      sampling_(sampling),
+      on_token_(on_token),
+      on_completion_(on_completion),
+      stats_(stats),
+      state_(model.decoder) {}
+
+std::deque<Row> Batch::run() {
+  Stopwatch watch;
+  admit();
+  if (sampled_) sampled_->tokens.eval();
+  stats_.prefill_s += watch.lap();
+  while (!alive_.empty()) step();
+  stats_.decode_s += watch.lap();
+  return std::move(rows_);
+}
+
+void Batch::admit() {
+  while (waiting_ < prompts_.size() && has_room()) {
+    std::vector<std::vector<int>> tokens;
+    auto rows = add_prompts(tokens);
+    auto logits = state_.add(tokens, n_);
+    join(sample(rows, logits, 0));
+  }
+  count_memory();
+}
+
+bool Batch::has_room() const {
+  return alive_.empty() || std::ssize(alive_) + n_ <= sampling_.max_rows;
+}
+
+// The rows of as many prompts as there is room for and may run at once; `tokens` are
+// the prompts.
+std::vector<Row*> Batch::add_prompts(std::vector<std::vector<int>>& tokens) {
+  std::vector<Row*> fresh;
+  size_t count = 0;
+  do {
+    const auto& prompt = prompts_[waiting_];
+    tokens.push_back(prompt.tokens);
+    count += prompt.tokens.size();
+    for (int r = 0; r < n_; ++r) {
+      rows_.emplace_back(
+          model_,
+          sampling_.stop,
+          sampling_.max_tokens,
+          prompt.key,
+          static_cast<int>(waiting_),
+          r);
+      fresh.push_back(&rows_.back());
+    }
+    alive_.insert(alive_.end(), fresh.end() - n_, fresh.end());
+    ++waiting_;
+  } while (waiting_ < prompts_.size() && has_room() && count < kPrefillTokens);
+  return fresh;
+}
+
+void Batch::join(const SampledTokens& fresh) {
+  if (!sampled_) {
+    sampled_ = fresh;
+    return;
+  }
+  sampled_ = {
+      mx::concatenate({sampled_->tokens, fresh.tokens}),
+      mx::concatenate({sampled_->logprobs, fresh.logprobs})};
+}
+
+// The next step is queued before this one's tokens are read.
+void Batch::step() {
+  auto rows = alive_;
+  auto sampled = *sampled_;
+  leave_full_rows();
+  if (alive_.empty()) {
+    sampled_.reset();
+  } else {
+    auto logits = state_.feed(sampled_->tokens);
+    sampled_ = sample(alive_, logits, 1);
+  }
+  read(rows, sampled);
+  drop_finished();
+  admit();
+}
+
+// Rows that end with the token that is drawn, whatever it is, run no further.
+void Batch::leave_full_rows() {
+  std::vector<int> going;
+  for (size_t i = 0; i < alive_.size(); ++i)
+    if (alive_[i]->num_tokens() + 1 < sampling_.max_tokens)
+      going.push_back(static_cast<int>(i));
+  if (going.size() < alive_.size()) keep(going);
+}
+
+/// Draws the next token of each row, of which `pending` are drawn and not read.
+SampledTokens Batch::sample(
+    const std::vector<Row*>& rows, const mx::array& logits, int pending) const {
+  std::vector<float> uniforms;
+  for (const auto* row : rows)
+    uniforms.push_back(keyed_uniform(
+        {sampling_.seed,
+         row->key(),
+         static_cast<uint64_t>(row->index()),
+         static_cast<uint64_t>(row->num_tokens() + pending)}));
+  mx::array u(uniforms.data(), {static_cast<int>(uniforms.size())}, mx::float32);
+  auto sampled = sample_tokens(logits, u, sampling_.truncation);
+  mx::async_eval({sampled.tokens, sampled.logprobs});
+  return sampled;
+}
+
+void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
+  sampled.tokens.eval();
+  sampled.logprobs.eval();
+  const int* tokens = sampled.tokens.data<int>();
+  const float* logprobs = sampled.logprobs.data<float>();
+  ++stats_.steps;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto& row = *rows[i];
+    if (row.done()) continue;
+    ++stats_.row_steps;
+    row.push(tokens[i], logprobs[i]);
+    if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
+    if (!row.done()) continue;
+    row.finish();
+    if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
+  }
+}
+
+// Where rows would have to be moved, finished ones leave when an eighth is done.
+void Batch::drop_finished() {
+  std::vector<int> going;
+  for (size_t i = 0; i < alive_.size(); ++i)
+    if (!alive_[i]->done()) going.push_back(static_cast<int>(i));
+  size_t done = alive_.size() - going.size();
+  bool worth = state_.moves_nothing() || going.empty() || done * 8 >= alive_.size();
+  if (done > 0 && worth) keep(going);
+}
+
+void Batch::keep(const std::vector<int>& places) {
+  std::vector<Row*> alive;
+  for (int place : places) alive.push_back(alive_[place]);
+  alive_ = std::move(alive);
+  state_.keep(places);
+  if (places.empty()) {
+    sampled_.reset();
+  } else if (sampled_) {
+    sampled_ = chosen(*sampled_, places);
+  }
+}
+
+void Batch::count_memory() {
+  const auto& config = model_.decoder.config;
+  int64_t token = 2 * config.num_layers * config.num_kv_heads * config.head_dim *
+                  static_cast<int64_t>(mx::size_of(model_.decoder.dtype));
+  int64_t tokens = 0;
+  for (const auto* row : alive_)
+    tokens += std::ssize(prompts_[row->prompt()].tokens) + sampling_.max_tokens;
+  stats_.max_rows = std::max(stats_.max_rows, static_cast<int>(alive_.size()));
+  stats_.cache_bytes = std::max(stats_.cache_bytes, state_.cache_bytes());
+  stats_.unshared_bytes = std::max(stats_.unshared_bytes, token * tokens);
+}
+
+}  // namespace pupil
