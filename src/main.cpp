@@ -47,6 +47,7 @@ void add_commands(CLI::App& app) {
   pupil::add_bench(app);
   pupil::add_cache(app);
   pupil::add_collect(app);
+  pupil::add_worker(app);
 }
 
 std::vector<std::string> command_names(const CLI::App& app) {

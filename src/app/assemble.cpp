@@ -52,24 +52,6 @@ void check_reference(const Config& config) {
       " asks for no reference; set train.beta above 0, or unset them");
 }
 
-Config resolved(Config config) {
-  config.train = resolve_method(config.train);
-  const auto& baseline = config.train.baseline;
-  if (config.rollout.dynamic_sampling > 0 && learns_without_spread(config.train)) {
-    throw std::invalid_argument(
-        "[config] rollout.dynamic_sampling: train.baseline " + *baseline +
-        " learns from equal rewards too; set it to 0");
-  }
-  bool evaluates = config.train.eval_steps > 0 && config.data.eval;
-  if (config.train.early_stopping_patience > 0 && !evaluates) {
-    throw std::invalid_argument(
-        "[config] train.early_stopping_patience: nothing is evaluated on the way; set "
-        "train.eval_steps and data.eval, or set it to 0");
-  }
-  check_reference(config);
-  return config;
-}
-
 Model student_of(const Config& config) {
   try {
     return load_model(config.hardware.mlx_model_path);
@@ -81,17 +63,6 @@ Model student_of(const Config& config) {
         "; a teacher can write samples (rollout.fallback), but this model is the "
         "student to be trained: set hardware.mlx_model_path");
   }
-}
-
-Model loaded_model(const Config& config) {
-  choose_hardware(config.hardware);
-  auto model = student_of(config);
-  if (config.model.adapter_path) {
-    load_adapters(model.decoder, *config.model.adapter_path);
-  } else {
-    attach_lora(model.decoder, config.lora, config.seed);
-  }
-  return model;
 }
 
 AskedTask asked(Task task, const Model& model, const Config& config) {
@@ -183,7 +154,47 @@ Stages stages_of(const Session& session, GenerateFn generate) {
   return stages;
 }
 
+LogitRules logit_rules(const RolloutConfig& rollout) {
+  LogitRules rules{
+      rollout.repetition_penalty,
+      rollout.presence_penalty,
+      rollout.frequency_penalty,
+      {},
+      rollout.min_tokens};
+  for (const auto& [token, bias] : rollout.logit_bias) rules.logit_bias[token] += bias;
+  return rules;
+}
+
 }  // namespace
+
+Config resolved(Config config) {
+  config.train = resolve_method(config.train);
+  const auto& baseline = config.train.baseline;
+  if (config.rollout.dynamic_sampling > 0 && learns_without_spread(config.train)) {
+    throw std::invalid_argument(
+        "[config] rollout.dynamic_sampling: train.baseline " + *baseline +
+        " learns from equal rewards too; set it to 0");
+  }
+  bool evaluates = config.train.eval_steps > 0 && config.data.eval;
+  if (config.train.early_stopping_patience > 0 && !evaluates) {
+    throw std::invalid_argument(
+        "[config] train.early_stopping_patience: nothing is evaluated on the way; set "
+        "train.eval_steps and data.eval, or set it to 0");
+  }
+  check_reference(config);
+  return config;
+}
+
+Model loaded_model(const Config& config) {
+  choose_hardware(config.hardware);
+  auto model = student_of(config);
+  if (config.model.adapter_path) {
+    load_adapters(model.decoder, *config.model.adapter_path);
+  } else {
+    attach_lora(model.decoder, config.lora, config.seed);
+  }
+  return model;
+}
 
 Session::Session(const Config& given)
     : config(resolved(given)),
@@ -272,7 +283,12 @@ SamplingConfig sampling_config(const Config& config) {
   sampling.truncation = {
       rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p};
   sampling.max_tokens = rollout.max_completion_length;
+  sampling.rules = logit_rules(rollout);
   sampling.stop = rollout.stop;
+  sampling.max_rows = rollout.max_rows;
+  sampling.cache_bytes = rollout.cache_memory_mb > 0
+                             ? int64_t{rollout.cache_memory_mb} << 20
+                             : activation_budget();
   sampling.seed = config.seed;
   return sampling;
 }

@@ -40,6 +40,14 @@ struct Session {
   std::vector<RolloutGroup> eval_groups() const;
 };
 
+/// The config with what follows from other settings filled in, its method's among them.
+/// Throws std::invalid_argument where settings do not fit together.
+Config resolved(Config config);
+
+/// The model of `hardware.mlx_model_path` on its device, with the adapter to be
+/// trained.
+Model loaded_model(const Config& config);
+
 /// The settings of the training side.
 TrainerConfig trainer_config(const Config& resolved);
 /// What a microbatch's activations may take of the memory that is free now, in bytes,

@@ -24,5 +24,6 @@ void add_runs(CLI::App& app);
 void add_score(CLI::App& app);
 void add_sft(CLI::App& app);
 void add_tokenize(CLI::App& app);
+void add_worker(CLI::App& app);
 
 }  // namespace pupil

@@ -27,6 +27,7 @@ struct GenerateOptions {
   bool raw = false, json = false;
   int n = 1;
   SamplingConfig sampling;
+  std::vector<std::string> biases;  // as text; what they say is in `sampling`
 
   GenerateOptions() { sampling.truncation.temperature = 0.0f; }
 };
@@ -54,6 +55,41 @@ void declare_prompts(CLI::App& command, GenerateOptions& o) {
       "JSON Lines: {\"prompt\"}, {\"messages\"} or {\"input_ids\"}");
   text->excludes(file);
   command.add_flag("--raw", o.raw, "take text as it is, without the chat template");
+}
+
+// "11:-2.5", as a validator that keeps what it read.
+CLI::Validator token_bias(std::map<int, float>& biases) {
+  auto check = [&biases](std::string& text) {
+    auto colon = text.find(':');
+    int token = 0;
+    float bias = 0;
+    bool whole = colon != std::string::npos &&
+                 parse_value(text.substr(0, colon), kNotNegative, token) &&
+                 parse_value(text.substr(colon + 1), Limits(), bias);
+    if (!whole) return "expected TOKEN:BIAS, as in 11:-2.5, got " + in_quotes(text);
+    biases[token] = bias;
+    return std::string();
+  };
+  return CLI::Validator(check, "");
+}
+
+void declare_rules(CLI::App& command, GenerateOptions& o) {
+  auto& rules = o.sampling.rules;
+  command.add_option("--repetition-penalty", rules.repetition_penalty, "1: off")
+      ->capture_default_str()
+      ->check(within<float>(kPositive));
+  command.add_option("--presence-penalty", rules.presence_penalty, "0: off")
+      ->capture_default_str()
+      ->check(within<float>({-100, 100}));
+  command.add_option("--frequency-penalty", rules.frequency_penalty, "0: off")
+      ->capture_default_str()
+      ->check(within<float>({-100, 100}));
+  command.add_option("--min-tokens", rules.min_tokens, "no end before so many")
+      ->capture_default_str()
+      ->check(within<int>(kNotNegative));
+  command.add_option("--logit-bias", o.biases, "TOKEN:BIAS, added; may be given again")
+      ->allow_extra_args(false)
+      ->check(token_bias(rules.logit_bias));
 }
 
 void declare_sampling(CLI::App& command, GenerateOptions& o) {
@@ -225,6 +261,7 @@ void add_generate(CLI::App& app) {
   auto options = std::make_shared<GenerateOptions>();
   declare_prompts(*command, *options);
   declare_sampling(*command, *options);
+  declare_rules(*command, *options);
   command->callback([options] { run(*options); });
 }
 

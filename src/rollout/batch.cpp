@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "base/stopwatch.h"
+#include "ops/token_logprobs.h"
 
 namespace pupil {
 
@@ -19,6 +20,13 @@ mx::array int_array(const std::vector<int>& values) {
 SampledTokens chosen(const SampledTokens& all, const std::vector<int>& places) {
   auto index = int_array(places);
   return {mx::take(all.tokens, index, 0), mx::take(all.logprobs, index, 0)};
+}
+
+// Of one token's keys and values.
+int64_t token_bytes(const Decoder& model) {
+  const auto& config = model.config;
+  return int64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
+         static_cast<int64_t>(mx::size_of(model.dtype));
 }
 
 }  // namespace
@@ -38,7 +46,8 @@ Batch::Batch(
       on_token_(on_token),
       on_completion_(on_completion),
       stats_(stats),
-      state_(model.decoder) {}
+      state_(model.decoder),
+      rules_(sampling.rules, model.eos_ids, model.decoder.config.vocab_size) {}
 
 std::deque<Row> Batch::run() {
   Stopwatch watch;
@@ -55,13 +64,32 @@ void Batch::admit() {
     std::vector<std::vector<int>> tokens;
     auto rows = add_prompts(tokens);
     auto logits = state_.add(tokens, n_);
+    rules_.add(tokens, n_);
     join(sample(rows, logits, 0));
   }
   count_memory();
 }
 
+// One prompt at least, however large.
 bool Batch::has_room() const {
-  return alive_.empty() || std::ssize(alive_) + n_ <= sampling_.max_rows;
+  if (alive_.empty()) return true;
+  if (std::ssize(alive_) + n_ > sampling_.max_rows) return false;
+  return sampling_.cache_bytes == 0 ||
+         most_cache_bytes(waiting_) <= sampling_.cache_bytes;
+}
+
+// Keys and values of the batch and of another prompt if every row gets as long as it
+// may.
+int64_t Batch::most_cache_bytes(size_t next_prompt) const {
+  auto own = sampling_.max_tokens + 2 * cpu::kPageTokens;  // the ends of its pages
+  int64_t tokens = n_ * own + std::ssize(prompts_[next_prompt].tokens);
+  int last = -1;
+  for (const auto* row : alive_) {
+    tokens += own;
+    if (row->prompt() != last) tokens += std::ssize(prompts_[row->prompt()].tokens);
+    last = row->prompt();
+  }
+  return tokens * token_bytes(model_.decoder);
 }
 
 // The rows of as many prompts as there is room for and may run at once; `tokens` are
@@ -77,6 +105,7 @@ std::vector<Row*> Batch::add_prompts(std::vector<std::vector<int>>& tokens) {
       rows_.emplace_back(
           model_,
           sampling_.stop,
+          sampling_.rules.min_tokens,
           sampling_.max_tokens,
           prompt.key,
           static_cast<int>(waiting_),
@@ -124,20 +153,38 @@ void Batch::leave_full_rows() {
   if (going.size() < alive_.size()) keep(going);
 }
 
-/// Draws the next token of each row, of which `pending` are drawn and not read.
+/// Draws the next token of each of the batch's last rows; `pending` of its tokens are
+/// drawn and not read.
 SampledTokens Batch::sample(
-    const std::vector<Row*>& rows, const mx::array& logits, int pending) const {
+    const std::vector<Row*>& rows, const mx::array& logits, int pending) {
   std::vector<float> uniforms;
-  for (const auto* row : rows)
+  std::vector<int> lengths;
+  for (const auto* row : rows) {
+    lengths.push_back(row->num_tokens() + pending);
     uniforms.push_back(keyed_uniform(
         {sampling_.seed,
          row->key(),
          static_cast<uint64_t>(row->index()),
-         static_cast<uint64_t>(row->num_tokens() + pending)}));
+         static_cast<uint64_t>(lengths.back())}));
+  }
   mx::array u(uniforms.data(), {static_cast<int>(uniforms.size())}, mx::float32);
-  auto sampled = sample_tokens(logits, u, sampling_.truncation);
+  auto sampled = draw(logits, u, lengths);
   mx::async_eval({sampled.tokens, sampled.logprobs});
   return sampled;
+}
+
+SampledTokens Batch::draw(
+    const mx::array& logits,
+    const mx::array& uniforms,
+    const std::vector<int>& lengths) {
+  if (!sampling_.rules.any())
+    return sample_tokens(logits, uniforms, sampling_.truncation);
+  int first = static_cast<int>(alive_.size() - lengths.size());
+  auto ruled = rules_.apply(logits, first, lengths);
+  auto tokens = sample_tokens(ruled, uniforms, sampling_.truncation).tokens;
+  rules_.count(first, tokens);
+  float temperature = sampling_.truncation.temperature;
+  return {tokens, logprobs_of(logits, tokens, temperature == 0 ? 1.0f : temperature)};
 }
 
 void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
@@ -145,17 +192,25 @@ void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
   sampled.logprobs.eval();
   const int* tokens = sampled.tokens.data<int>();
   const float* logprobs = sampled.logprobs.data<float>();
-  ++stats_.steps;
+  count_step(rows);
   for (size_t i = 0; i < rows.size(); ++i) {
     auto& row = *rows[i];
     if (row.done()) continue;
-    ++stats_.row_steps;
     row.push(tokens[i], logprobs[i]);
     if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
     if (!row.done()) continue;
     row.finish();
     if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
   }
+}
+
+void Batch::count_step(const std::vector<Row*>& rows) {
+  auto busy = std::ranges::count_if(rows, [](const Row* row) { return !row->done(); });
+  ++stats_.steps;
+  stats_.row_steps += busy;
+  if (waiting_ == prompts_.size()) return;
+  ++stats_.crowded_steps;
+  stats_.crowded_row_steps += busy;
 }
 
 // Where rows would have to be moved, finished ones leave when an eighth is done.
@@ -173,6 +228,7 @@ void Batch::keep(const std::vector<int>& places) {
   for (int place : places) alive.push_back(alive_[place]);
   alive_ = std::move(alive);
   state_.keep(places);
+  rules_.keep(places);
   if (places.empty()) {
     sampled_.reset();
   } else if (sampled_) {
@@ -181,15 +237,13 @@ void Batch::keep(const std::vector<int>& places) {
 }
 
 void Batch::count_memory() {
-  const auto& config = model_.decoder.config;
-  int64_t token = 2 * config.num_layers * config.num_kv_heads * config.head_dim *
-                  static_cast<int64_t>(mx::size_of(model_.decoder.dtype));
   int64_t tokens = 0;
   for (const auto* row : alive_)
     tokens += std::ssize(prompts_[row->prompt()].tokens) + sampling_.max_tokens;
   stats_.max_rows = std::max(stats_.max_rows, static_cast<int>(alive_.size()));
   stats_.cache_bytes = std::max(stats_.cache_bytes, state_.cache_bytes());
-  stats_.unshared_bytes = std::max(stats_.unshared_bytes, token * tokens);
+  stats_.unshared_bytes =
+      std::max(stats_.unshared_bytes, token_bytes(model_.decoder) * tokens);
 }
 
 }  // namespace pupil

@@ -32,15 +32,21 @@ class Batch {
  private:
   void admit();
   bool has_room() const;
+  int64_t most_cache_bytes(size_t next_prompt) const;
   std::vector<Row*> add_prompts(std::vector<std::vector<int>>& tokens);
   void join(const SampledTokens& fresh);
   void step();
   void leave_full_rows();
   SampledTokens sample(
-      const std::vector<Row*>& rows, const mx::array& logits, int pending) const;
+      const std::vector<Row*>& rows, const mx::array& logits, int pending);
+  SampledTokens draw(
+      const mx::array& logits,
+      const mx::array& uniforms,
+      const std::vector<int>& lengths);
   void read(const std::vector<Row*>& rows, SampledTokens sampled);
   void drop_finished();
   void keep(const std::vector<int>& places);
+  void count_step(const std::vector<Row*>& rows);
   void count_memory();
 
   const Model& model_;
@@ -51,6 +57,7 @@ class Batch {
   const OnCompletion& on_completion_;
   GenerateStats& stats_;
   DecodeState state_;
+  RuledLogits rules_;
   std::deque<Row> rows_;     // of the prompts that have joined
   std::vector<Row*> alive_;  // the batch's rows, in order
   // Their tokens, drawn but not read.

@@ -49,6 +49,7 @@ std::vector<std::vector<Completion>> generate(
     const OnCompletion& on_completion) {
   GenerateStats unused;
   expect_stop_strings(sampling);
+  expect_known_tokens(sampling.rules, model.decoder.config.vocab_size);
   for (const auto& prompt : prompts) expect_room(model, prompt, sampling.max_tokens);
   std::vector<std::vector<Completion>> all(prompts.size());
   Batch batch(

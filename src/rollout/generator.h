@@ -12,15 +12,18 @@
 #include "data/types.h"
 #include "models/model.h"
 #include "ops/sample.h"
+#include "rollout/logit_rules.h"
 
 namespace pupil {
 
 struct SamplingConfig {
+  LogitRules rules;  // of which tokens are drawn; log-probabilities are the model's
   Truncation truncation;
   int max_tokens = 256;
   std::vector<std::string> stop;  // a completion ends before the first of these
   uint64_t seed = 0;
-  int max_rows = 128;  // rows that decode together; bounds memory
+  int max_rows = 64;        // rows that decode together
+  int64_t cache_bytes = 0;  // prompts wait while keys and values could take more; 0: no
 };
 
 /// What a call did, for whoever reports speed.
@@ -28,16 +31,23 @@ struct GenerateStats {
   long prompt_tokens = 0, new_tokens = 0;
   double prefill_s = 0;  // of the first prompts, beside which nothing decodes
   double decode_s = 0;
-  // Decode steps, and rows of them whose token joined a completion.
-  long steps = 0, row_steps = 0;
+  // Decode steps, and rows of them whose token joined a completion; of these, those
+  // while prompts waited for room.
+  long steps = 0, row_steps = 0, crowded_steps = 0, crowded_row_steps = 0;
   int max_rows = 0;         // that one step had
   int64_t cache_bytes = 0;  // keys and values, at the most
   int64_t unshared_bytes =
       0;  // with room for all of each row's tokens, its prompt again
 
-  /// Share of the places of all steps that held an unfinished row.
-  double occupancy() const {
-    return steps ? static_cast<double>(row_steps) / (1.0 * steps * max_rows) : 0;
+  /// Share of the places of all steps that held an unfinished row: of the whole call,
+  /// at whose end there is nobody left to fill them, and while prompts waited.
+  double occupancy() const { return share(row_steps, steps); }
+  double crowded_occupancy() const { return share(crowded_row_steps, crowded_steps); }
+
+ private:
+  double share(long rows, long of_steps) const {
+    double places = 1.0 * static_cast<double>(of_steps) * max_rows;
+    return places > 0 ? static_cast<double>(rows) / places : 0;
   }
 };
 
@@ -51,8 +61,8 @@ using OnCompletion = std::function<void(int prompt, int row, const Completion&)>
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,
 /// row), not on what else is in the batch. Throws std::invalid_argument for an empty
-/// prompt or stop string, or a prompt that, with `max_tokens`, exceeds the model's
-/// positions.
+/// prompt or stop string, a bias of a token that is none, or a prompt that, with
+/// `max_tokens`, exceeds the model's positions.
 std::vector<std::vector<Completion>> generate(
     const Model& model,
     std::span<const Prompt> prompts,

@@ -18,7 +18,7 @@ size_t find_stop(const std::string& text, const std::vector<std::string>& stop) 
 void Row::push(int token, float logprob) {
   completion_.tokens.push_back(token);
   completion_.logprobs.push_back(logprob);
-  bool stopped = ends_with_eos() || has_stop_string();
+  bool stopped = num_tokens() >= min_tokens_ && (ends_with_eos() || has_stop_string());
   if (stopped) completion_.finish = FinishReason::stop;
   done_ = stopped || num_tokens() == max_tokens_;
 }

@@ -17,19 +17,22 @@ class Row {
   /// `stop` must outlive the row.
   Row(const Model& model,
       const std::vector<std::string>& stop,
+      int min_tokens,
       int max_tokens,
       uint64_t key,
       int prompt,
       int index)
       : model_(&model),
         stop_(&stop),
+        min_tokens_(min_tokens),
         max_tokens_(max_tokens),
         key_(key),
         prompt_(prompt),
         index_(index) {}
 
   /// Adds a sampled token; afterwards `done` says whether it ended the completion: by
-  /// an EOS id, by completing a stop string, or as the last of `max_tokens`.
+  /// an EOS id, by completing a stop string, neither before `min_tokens`, or as the
+  /// last of `max_tokens`.
   void push(int token, float logprob);
 
   /// Decodes the text. To be called once, at the end.
@@ -49,7 +52,7 @@ class Row {
 
   const Model* model_;
   const std::vector<std::string>* stop_;
-  int max_tokens_;
+  int min_tokens_, max_tokens_;
   uint64_t key_;
   int prompt_, index_;
   bool done_ = false;

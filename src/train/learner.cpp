@@ -140,10 +140,25 @@ std::vector<mx::array> Learner::loss_and_parts(
   return {loss.loss, logprobs, entropy, loss.ratio, kl, phi};
 }
 
+double Learner::bare_loss(
+    const Microbatch& batch,
+    const std::vector<mx::array>& parts,
+    const StepTotals& totals) const {
+  auto config = config_.loss;
+  if (config_.preference || (config.beta == 0 && config.entropy_coef == 0))
+    return parts[0].item<float>();
+  config.beta = config.entropy_coef = 0;
+  auto in = loss_inputs(batch, parts[1], parts[2]);
+  return policy_loss(in, config, totals).loss.item<float>();
+}
+
 MicrobatchResult Learner::result_of(
-    const Microbatch& batch, const std::vector<mx::array>& parts) const {
+    const Microbatch& batch,
+    const std::vector<mx::array>& parts,
+    const StepTotals& totals) const {
   MicrobatchResult result;
   result.loss = parts[0].item<float>();
+  result.policy_loss = bare_loss(batch, parts, totals);
   result.metrics = metrics_of(batch, parts);
   result.logp_differences =
       row_differences(batch, batch.old_logprobs.value_or(parts[1]));
@@ -244,7 +259,7 @@ MicrobatchResult Learner::forward_backward(
   if (!mx::isfinite(parts[0]).item<bool>()) throw NotFinite("the loss is not finite");
   grads_ = std::move(grads);
   ++microbatch_;
-  auto result = result_of(batch, parts);
+  auto result = result_of(batch, parts, totals);
   if (config_.reuse_samples && !batch.old_logprobs) batch.old_logprobs = parts[1];
   return result;
 }

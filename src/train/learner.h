@@ -48,7 +48,8 @@ struct LearnerConfig {
 };
 
 struct MicrobatchResult {
-  double loss = 0;  // its share of the step's loss
+  double loss = 0;         // its share of the step's loss
+  double policy_loss = 0;  // of it, without KL term and entropy bonus
   PolicyMetrics metrics;
   PreferenceMetrics preference;
   std::vector<float> logp_differences;  // [N] mean |trainer - sampler|, NaN: unknown
@@ -97,6 +98,12 @@ class Learner {
   void set_beta(double beta) { config_.loss.beta = beta; }
   void set_entropy_coef(double coef) { config_.loss.entropy_coef = coef; }
   const PolicyLossConfig& loss() const { return config_.loss; }
+  /// What a step is, of a caller that says so with each.
+  void set_step(const PolicyLossConfig& loss, float temperature, double max_grad_norm) {
+    config_.loss = loss;
+    config_.temperature = temperature;
+    config_.max_grad_norm = max_grad_norm;
+  }
   const std::optional<PreferenceConfig>& preference() const {
     return config_.preference;
   }
@@ -142,12 +149,18 @@ class Learner {
       const Microbatch& batch,
       const mx::array& logprobs,
       const mx::array& entropy) const;
+  double bare_loss(
+      const Microbatch& batch,
+      const std::vector<mx::array>& parts,
+      const StepTotals& totals) const;
   PolicyMetrics metrics_of(
       const Microbatch& batch, const std::vector<mx::array>& parts) const;
   std::vector<mx::array> loss_and_parts(
       const Decoder& model, const Microbatch& batch, const StepTotals& totals) const;
   MicrobatchResult result_of(
-      const Microbatch& batch, const std::vector<mx::array>& parts) const;
+      const Microbatch& batch,
+      const std::vector<mx::array>& parts,
+      const StepTotals& totals) const;
   bool needs_reference() const;
   Decoder reference() const;
   void fill_reference(Microbatch& batch) const;

@@ -195,6 +195,133 @@ TEST(Generator, OnTokenSeesEveryTokenInOrder) {
   }
 }
 
+void expect_same(
+    const std::vector<std::vector<Completion>>& a,
+    const std::vector<std::vector<Completion>>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t p = 0; p < a.size(); ++p) {
+    ASSERT_EQ(a[p].size(), b[p].size());
+    for (size_t row = 0; row < a[p].size(); ++row) {
+      EXPECT_EQ(a[p][row].tokens, b[p][row].tokens);
+      EXPECT_EQ(a[p][row].logprobs, b[p][row].logprobs);
+      EXPECT_EQ(a[p][row].finish, b[p][row].finish);
+    }
+  }
+}
+
+std::vector<Prompt> many_prompts(int count) {
+  std::vector<Prompt> prompts;
+  for (int p = 0; p < count; ++p) {
+    prompts.push_back({{}, static_cast<uint64_t>(p)});
+    for (int i = 0; i < 20 + p % 30; ++i)
+      prompts.back().tokens.push_back(2 + (p + 7 * i) % 46);
+  }
+  return prompts;
+}
+
+// To the bit, whether prompts wait for rows, for memory or not at all.
+TEST(Generator, WhoHadToWaitGetsTheSameCompletions) {
+  auto model = tiny_model(4);
+  auto prompts = many_prompts(11);
+  auto config = sampled(40);
+  GenerateStats all_at_once;
+  auto expected = generate(model, prompts, 3, config, {}, &all_at_once);
+  EXPECT_EQ(all_at_once.max_rows, 33);
+  for (int max_rows : {1, 3, 7, 20}) {
+    config.max_rows = max_rows;
+    GenerateStats stats;
+    expect_same(generate(model, prompts, 3, config, {}, &stats), expected);
+    EXPECT_LE(stats.max_rows, std::max(3, max_rows));
+  }
+  config.max_rows = 128;
+  config.cache_bytes = all_at_once.cache_bytes / 2;
+  GenerateStats stats;
+  expect_same(generate(model, prompts, 3, config, {}, &stats), expected);
+  EXPECT_LE(stats.cache_bytes, config.cache_bytes);
+  EXPECT_LT(stats.max_rows, 33);
+  EXPECT_GT(stats.max_rows, 3);
+}
+
+TEST(Generator, RowsStayBusyAndMemoryIsShared) {
+  auto model = tiny_model(4);
+  auto config = sampled(160);
+  config.max_rows = 64;
+  GenerateStats stats;
+  auto all = generate(model, many_prompts(64), 8, config, {}, &stats);
+  long tokens = 0;
+  for (const auto& group : all)
+    for (const auto& completion : group) tokens += std::ssize(completion.tokens);
+  EXPECT_EQ(stats.row_steps, tokens);
+  EXPECT_EQ(stats.max_rows, 64);
+  EXPECT_GT(stats.crowded_occupancy(), 0.9);
+  EXPECT_GT(stats.crowded_steps, 100);
+  EXPECT_GT(stats.occupancy(), 0.7);
+  EXPECT_LT(static_cast<double>(stats.cache_bytes), 0.6 * stats.unshared_bytes);
+}
+
+// The best token under the rules, from the whole forward and in double.
+int best_under_rules(
+    const Model& model, const LogitRules& rules, std::vector<int> prompt, int given) {
+  int T = static_cast<int>(prompt.size());
+  auto hidden = sequence_hidden(model.decoder, mx::array(prompt.data(), {1, T}));
+  auto logits = model.decoder.head(mx::slice(hidden, {0, T - 1, 0}, {1, T, 32}));
+  logits.eval();
+  std::map<int, int> counts, seen;
+  for (int i = 0; i < T; ++i) ++seen[prompt[i]], counts[prompt[i]] += i >= T - given;
+  std::vector<double> x(logits.data<float>(), logits.data<float>() + logits.size());
+  for (auto [token, n] : seen) {
+    double& y = x[token];
+    y = y > 0 ? y / rules.repetition_penalty : y * rules.repetition_penalty;
+    y -= rules.frequency_penalty * counts[token];
+    y -= counts[token] > 0 ? rules.presence_penalty : 0;
+  }
+  for (auto [token, bias] : rules.logit_bias) x[token] += bias;
+  if (given < rules.min_tokens) x[kEos] = -1e30;
+  return static_cast<int>(std::ranges::max_element(x) - x.begin());
+}
+
+TEST(Generator, FollowsPenaltiesBiasesAndTheLeastLength) {
+  auto model = tiny_model(4);
+  auto config = sampled(24, 0.0f);
+  config.rules = {1.3f, 0.2f, 0.1f, {{kEos, 0.6f}, {30, 0.4f}, {31, -5.0f}}, 6};
+  config.max_rows = 2;  // rows come and go
+  std::set<size_t> lengths;
+  for (const auto& prompt : some_prompts()) {
+    auto tokens = generate(model, std::span(&prompt, 1), 1, config)[0][0].tokens;
+    lengths.insert(tokens.size());
+    auto so_far = prompt.tokens;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      int best = best_under_rules(model, config.rules, so_far, static_cast<int>(i));
+      ASSERT_EQ(tokens[i], best) << "token " << i;
+      so_far.push_back(tokens[i]);
+    }
+  }
+  EXPECT_GE(*lengths.begin(), 6u);
+}
+
+// What is told is the model's own log-probability: what training computes, to the bit.
+TEST(Generator, RulesLeaveLogProbabilitiesTheModels) {
+  auto model = tiny_model(4);
+  auto config = sampled(30, 0.7f);
+  config.rules = {1.5f, 0.5f, 0.3f, {{9, 2.0f}}, 10};
+  config.max_rows = 4;
+  auto prompts = some_prompts();
+  auto all = generate(model, prompts, 2, config);
+  for (size_t p = 0; p < prompts.size(); ++p)
+    for (const auto& c : all[p]) {
+      EXPECT_GE(c.tokens.size(), 10u);
+      EXPECT_EQ(c.logprobs, trainer_logprobs(model, prompts[p], c, 0.7f));
+    }
+}
+
+TEST(Generator, RefusesABiasOfNoToken) {
+  auto model = tiny_model();
+  auto prompts = some_prompts();
+  auto config = sampled(5);
+  config.rules.logit_bias = {{48, 1.0f}};
+  EXPECT_THROW(generate(model, prompts, 1, config), std::invalid_argument);
+}
+
 TEST(Generator, RefusesEmptyAndOverlongPrompts) {
   auto model = tiny_model();
   Prompt empty, longest{std::vector<int>(250, 5), 0};

@@ -38,8 +38,9 @@ struct Attention {
   int64_t page_at;
   int64_t heads, kv_heads, queries, prefix, own, width;
   float scale;
-  bool turned;       // k and prefix_k lie as [E, tokens], kKeyBlock readable from each
-                     // key on; their `token` is the stride along E
+  // Keys lie as [E, tokens], those of the prefix so that whole blocks can be read; their
+  // `token` is the stride along E. With pages only.
+  bool turned;
   OutLayout layout;  // of out and lse
   float* out;        // vectors [E]
   float* lse;        // log of the sum of e^score, or null

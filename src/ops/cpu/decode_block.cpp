@@ -255,9 +255,11 @@ void BlockLinear::add_bias(int64_t rows, float* y) const {
     for (int64_t i = 0; i < out_; ++i) y[r * out_ + i] += bias_[i];
 }
 
+// Up to a whole block.
 mx::array turned_keys(const mx::array& keys) {
   auto turned = mx::swapaxes(keys, 2, 3);
-  return mx::pad(turned, {3}, {0}, {kKeyBlock}, mx::array(0.0f));
+  int block = static_cast<int>(kKeyBlock), past = turned.shape(3) % block;
+  return mx::pad(turned, {3}, {0}, {past == 0 ? 0 : block - past}, mx::array(0.0f));
 }
 
 BlockResult decode_block(

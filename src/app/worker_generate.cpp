@@ -1,0 +1,184 @@
+#include <algorithm>
+
+#include "app/prompt_tokens.h"
+#include "app/trl_request.h"
+#include "app/worker_ops.h"
+#include "base/json.h"
+#include "base/stopwatch.h"
+#include "models/adapters.h"
+#include "rollout/generator.h"
+
+namespace pupil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kMaxRows = 4096;  // completions of a prompt
+
+uint64_t whole_number(const TrlRequest& request, const char* key) {
+  if (!request.has(key)) return 0;
+  const auto& value = request.at(key);
+  if (!value.is_number_integer() || value < 0)
+    reject_field(key, "a whole number from 0", value);
+  return value.get<uint64_t>();
+}
+
+std::vector<std::string> stop_strings(const TrlRequest& request) {
+  std::vector<std::string> stop;
+  if (!request.has("stop")) return stop;
+  const auto& list = request.at("stop");
+  bool texts = list.is_array() && std::ranges::all_of(list, [](const auto& item) {
+                 return item.is_string() && !item.template get<std::string>().empty();
+               });
+  if (!texts) reject_field("stop", "a list of texts that are not empty", list);
+  return list.get<std::vector<std::string>>();
+}
+
+std::map<int, float> biases(const TrlRequest& request) {
+  std::map<int, float> all;
+  if (!request.has("logit_bias")) return all;
+  const auto& object = request.at("logit_bias");
+  if (!object.is_object())
+    reject_field("logit_bias", "an object of numbers by token id", object);
+  for (const auto& [token, bias] : object.items()) {
+    bool valid = !token.empty() && token.size() < 8 && bias.is_number() &&
+                 token.find_first_not_of("0123456789") == std::string::npos;
+    if (!valid) reject_field("logit_bias." + token, "a token id and a number", bias);
+    all[std::stoi(token)] = bias.get<float>();
+  }
+  return all;
+}
+
+SamplingConfig sampling_of(const TrlRequest& request) {
+  SamplingConfig sampling;
+  sampling.truncation = {
+      static_cast<float>(request.number_within("temperature", 1, 0, 100)),
+      static_cast<int>(request.number_within("top_k", 0, 0, 1 << 24)),
+      static_cast<float>(request.number_within("top_p", 1, 1e-6, 1)),
+      static_cast<float>(request.number_within("min_p", 0, 0, 1))};
+  sampling.rules = {
+      static_cast<float>(request.number_within("repetition_penalty", 1, 1e-3, 1e3)),
+      static_cast<float>(request.number_within("presence_penalty", 0, -100, 100)),
+      static_cast<float>(request.number_within("frequency_penalty", 0, -100, 100)),
+      biases(request),
+      static_cast<int>(request.number_within("min_tokens", 0, 0, 1 << 20))};
+  sampling.max_tokens = request.count("max_tokens", 256);
+  sampling.stop = stop_strings(request);
+  sampling.seed = whole_number(request, "seed");
+  return sampling;
+}
+
+// One prompt, or a list of them.
+std::vector<Prompt> prompts_of(
+    const Model& model, const nlohmann::json& json, uint64_t key) {
+  auto one = [&](const nlohmann::json& item, size_t index) {
+    auto line = parse_prompt_line(json_text(item), "request", index);
+    return prompt_tokens(model, line, true, key + index);
+  };
+  if (!json.contains("prompts")) return {one(json, 0)};
+  const auto& list = json["prompts"];
+  if (!list.is_array() || list.empty())
+    reject_field("prompts", "a list of prompts", list);
+  std::vector<Prompt> prompts;
+  for (const auto& item : list) prompts.push_back(one(item, prompts.size()));
+  return prompts;
+}
+
+Json group_json(const Prompt& prompt, const std::vector<Completion>& completions) {
+  Json list = Json::array();
+  for (const auto& c : completions)
+    list.push_back(
+        {{"text", c.text},
+         {"ids", c.tokens},
+         {"logprobs", c.logprobs},
+         {"finish_reason", c.finish == FinishReason::stop ? "stop" : "length"}});
+  return {{"prompt_ids", prompt.tokens}, {"completions", list}};
+}
+
+// Tells at most every `seconds` how many tokens there are; 0: never.
+OnToken progress_of(double seconds, const TellProgress& tell) {
+  if (seconds <= 0) return {};
+  return [tell, seconds, watch = Stopwatch(), tokens = 0L, ended = 0L](
+             int, int, int, bool last) mutable {
+    ++tokens;
+    ended += last;
+    if (watch.seconds() < seconds) return;
+    watch.lap();
+    tell({{"tokens", tokens}, {"completions", ended}});
+  };
+}
+
+}  // namespace
+
+std::string path_of(const nlohmann::json& request) {
+  auto it = request.find("path");
+  if (it == request.end() || !it->is_string() || it->get<std::string>().empty())
+    throw std::invalid_argument("path: expected the path of a directory");
+  return it->get<std::string>();
+}
+
+WorkerOps GenerateWorker::ops() {
+  return {
+      {"generate",
+       [this](const auto& request, const auto& tell) {
+         return generate(request, tell);
+       }},
+      {"load_adapters",
+       [this](const auto& request, const auto&) { return load_adapters(request); }}};
+}
+
+Json GenerateWorker::generate(
+    const nlohmann::json& json, const TellProgress& tell) const {
+  TrlRequest request(
+      json_text(json),
+      {"op",
+       "id",
+       "prompt",
+       "messages",
+       "input_ids",
+       "prompts",
+       "n",
+       "max_tokens",
+       "min_tokens",
+       "stop",
+       "presence_penalty",
+       "frequency_penalty",
+       "logit_bias",
+       "progress_s",
+       "key"});
+  auto prompts = prompts_of(model_, json, whole_number(request, "key"));
+  int n = static_cast<int>(request.number_within("n", 1, 1, kMaxRows));
+  auto on_token = progress_of(request.number_within("progress_s", 0, 0, 3600), tell);
+  GenerateStats stats;
+  auto all =
+      pupil::generate(model_, prompts, n, sampling_of(request), on_token, &stats);
+  Json reply;
+  if (json.contains("prompts")) {
+    reply["groups"] = Json::array();
+    for (size_t i = 0; i < all.size(); ++i)
+      reply["groups"].push_back(group_json(prompts[i], all[i]));
+  } else {
+    reply = group_json(prompts[0], all[0]);
+  }
+  reply["usage"] = {
+      {"prompt_tokens", stats.prompt_tokens},
+      {"completion_tokens", stats.new_tokens},
+      {"seconds", stats.prefill_s + stats.decode_s}};
+  return reply;
+}
+
+// What does not load leaves the model as it was.
+Json GenerateWorker::load_adapters(const nlohmann::json& request) {
+  auto it = request.find("path");
+  if (it != request.end() && it->is_null()) {
+    model_.decoder = without_lora(model_.decoder);
+    return {{"adapter", nullptr}};
+  }
+  auto decoder = model_.decoder;
+  pupil::load_adapters(decoder, path_of(request));
+  model_.decoder = std::move(decoder);
+  return {{"adapter", path_of(request)}};
+}
+
+}  // namespace pupil

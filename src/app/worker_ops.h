@@ -1,0 +1,65 @@
+// What the two kinds of `pupil worker` do (docs/worker_protocol.md).
+
+#pragma once
+
+#include <memory>
+
+#include "app/worker_loop.h"
+#include "config/config.h"
+#include "models/model.h"
+#include "train/learner.h"
+
+namespace pupil {
+
+/// "generate" and "load_adapters".
+class GenerateWorker {
+ public:
+  explicit GenerateWorker(Model& model) : model_(model) {}
+  WorkerOps ops();
+
+ private:
+  nlohmann::ordered_json generate(
+      const nlohmann::json& request, const TellProgress& tell) const;
+  nlohmann::ordered_json load_adapters(const nlohmann::json& request);
+
+  Model& model_;
+};
+
+/// One sample of a "train_step", checked.
+struct GivenSample {
+  std::vector<int> prompt, tokens;
+  double advantage = 0;
+  std::vector<float> old_logprobs, ref_logprobs;  // [tokens]; empty: not given
+};
+
+/// Of the samples of one "train_step".
+struct StepSums {
+  double loss = 0, policy_loss = 0;
+  PolicyMetrics metrics;
+};
+
+/// "train_step", "save_adapters" and "load_adapters". `config`: resolved; the model has
+/// the adapter that it asks for.
+class TrainWorker {
+ public:
+  TrainWorker(Model& model, const Config& config);
+  WorkerOps ops();
+
+ private:
+  nlohmann::ordered_json train_step(const nlohmann::json& request);
+  nlohmann::ordered_json save_adapters(const nlohmann::json& request) const;
+  nlohmann::ordered_json load_adapters(const nlohmann::json& request);
+  StepSums accumulate(
+      const std::vector<GivenSample>& samples, const StepTotals& totals);
+  void begin();
+
+  Model& model_;
+  const Config& config_;
+  LoraConfig lora_;
+  std::unique_ptr<Learner> learner_;
+};
+
+/// The text of `request`'s "path". Throws std::invalid_argument where there is none.
+std::string path_of(const nlohmann::json& request);
+
+}  // namespace pupil
