@@ -31,6 +31,16 @@ std::map<std::uintptr_t, mx::array> ancestors(Arrays open) {
   return found;
 }
 
+std::string name_of(const mx::array& a) {
+  return a.has_primitive() ? a.primitive().name() : "none";
+}
+
+// What takes memory of it: a broadcast is a view.
+mx::array without_broadcast(mx::array a) {
+  while (name_of(a) == "Broadcast") a = a.inputs()[0];
+  return a;
+}
+
 // Whether it is a trained array, or one in another order, and no activation.
 bool is_of(const mx::array& a, const std::set<std::uintptr_t>& trained) {
   for (const auto& [id, source] : ancestors({a})) {
@@ -50,8 +60,9 @@ Arrays kept_for_backward(
   for (const auto& [id, a] : ancestors(gradients)) {
     if (forward.contains(id)) continue;
     for (const auto& in : a.inputs()) {
-      bool is_result = in.has_primitive() && forward.contains(in.id());
-      if (is_result && !is_of(in, trained)) kept.emplace(in.id(), in);
+      auto held = without_broadcast(in);
+      bool is_result = held.has_primitive() && forward.contains(held.id());
+      if (is_result && !is_of(held, trained)) kept.emplace(held.id(), held);
     }
   }
   Arrays arrays;
@@ -61,7 +72,7 @@ Arrays kept_for_backward(
 
 std::string text_of(const mx::array& a) {
   std::ostringstream text;
-  text << a.primitive().name() << ' ' << a.dtype() << ' ' << a.shape();
+  text << name_of(a) << ' ' << a.dtype() << ' ' << a.shape();
   return text.str();
 }
 
@@ -73,11 +84,13 @@ struct Pass {
 
 // Forward and backward of a microbatch, computed by nobody yet.
 Pass pass_of(const Decoder& model, const Microbatch& batch, const StepTotals& totals) {
+  auto params = trained_arrays(model);
   std::set<std::uintptr_t> trained;
-  auto loss_of = [&](const Arrays& params) {
-    for (const auto& param : params) trained.insert(param.id());
+  for (const auto& param : params) trained.insert(param.id());
+  auto loss_of = [&](const Arrays& moving) {
     Decoder copy = model;
-    assign_trained(copy, params);
+    assign_trained(copy, moving);
+    set_dropout_keys(copy, {7});
     auto [logprobs, entropy] = completion_logprobs(copy, batch, 0.7f);
     PolicyLossInputs in{
         logprobs,
@@ -88,7 +101,6 @@ Pass pass_of(const Decoder& model, const Microbatch& batch, const StepTotals& to
         entropy};
     return Arrays{policy_loss(in, {.beta = 0.1}, totals).loss};
   };
-  auto params = trained_arrays(model);
   std::vector<int> all(params.size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
   std::function<Arrays(const Arrays&)> fn = loss_of;
@@ -107,8 +119,7 @@ class ActivationTypes : public ::testing::TestWithParam<std::pair<mx::Dtype, boo
     attach_lora(model_, {.rank = 4, .scale = 2.0f}, 1);
   }
 
-  // Float32 on purpose: one number of each token of the loss, the turn of each
-  // position, and low-rank products as wide as the rank.
+  // Float32 on purpose: one number of each token, and the turn of each position.
   bool is_meant(const mx::array& a) const {
     auto rows = batch_->prompt.shape(0) + batch_->positions.shape(0);
     int most = std::max<int>(rows, static_cast<int>(batch_->mask.size()));
@@ -118,23 +129,33 @@ class ActivationTypes : public ::testing::TestWithParam<std::pair<mx::Dtype, boo
     return per_token || turn;
   }
 
+  void expect_types() const {
+    auto pass = pass_of(model_, *batch_, totals_);
+    auto kept = kept_for_backward(pass.loss, pass.gradients, pass.trained);
+    int of_model = 0;
+    for (const auto& a : kept) {
+      of_model += a.dtype() == GetParam().first;
+      if (!mx::issubdtype(a.dtype(), mx::floating) || a.dtype() == GetParam().first)
+        continue;
+      EXPECT_EQ(a.dtype(), mx::float32) << text_of(a);
+      EXPECT_TRUE(is_meant(a)) << text_of(a);
+    }
+    EXPECT_GE(of_model, 8 * model_.config.num_layers);
+  }
+
   Decoder model_ = tiny_decoder_of(GetParam().first, GetParam().second);
   std::optional<Microbatch> batch_;
   StepTotals totals_;
 };
 
 TEST_P(ActivationTypes, AreTheModels) {
-  auto pass = pass_of(model_, *batch_, totals_);
-  auto kept = kept_for_backward(pass.loss, pass.gradients, pass.trained);
-  int of_model = 0;
-  for (const auto& a : kept) {
-    of_model += a.dtype() == GetParam().first;
-    if (!mx::issubdtype(a.dtype(), mx::floating) || a.dtype() == GetParam().first)
-      continue;
-    EXPECT_EQ(a.dtype(), mx::float32) << text_of(a);
-    EXPECT_TRUE(is_meant(a)) << text_of(a);
-  }
-  EXPECT_GE(of_model, 8 * model_.config.num_layers);
+  expect_types();
+}
+
+// Adapters of which no kernel is fused, as on a GPU.
+TEST_P(ActivationTypes, AreTheModelsWithDropout) {
+  attach_lora(model_, {.rank = 4, .scale = 2.0f, .dropout = 0.2}, 1);
+  expect_types();
 }
 
 TEST_P(ActivationTypes, AdaptersMomentsAndLossAreFloat32) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "app/machine.h"
+#include "base/allocator.h"
 #include "mlx/memory.h"
 #include "support/temp_dir.h"
 #include "train/toy_run.h"
@@ -35,14 +36,16 @@ inline TrainConfig growth_config(int steps) {
   train.ref_model_sync_steps = 3;
   train.num_iterations = 2;
   train.ema_decay = 0.9;
-  train.save_steps = 20;
+  train.save_steps = 10;  // the first within what is left out
   return train;
 }
 
-/// Trains the tiny model and looks at the memory after each step, the first quarter of
-/// them left out. A leaked array a step would show in MLX's count; the process may take
-/// some pages more, for its records of the run.
+/// Trains the tiny model and looks at the memory after each round of two steps, the
+/// first quarter left out. An adapter leaked at every step would add 18 kB a step to
+/// MLX's count, which is taken while freed arrays may still wait for their thread; the
+/// process may take some pages more, for its records of the run.
 inline void expect_no_growth(int steps) {
+  keep_freed_memory();  // as the program does
   TempDir dir;
   ToyRun run(growth_config(steps), tiny_decoder_of(mx::float16));
   std::vector<double> resident, active;
@@ -60,7 +63,7 @@ inline void expect_no_growth(int steps) {
       rise_of(resident),
       rise_of(active),
       active.back());
-  EXPECT_LT(std::abs(rise_of(active)), 4096);
+  EXPECT_LT(std::abs(rise_of(active)), 16384);
   EXPECT_LT(rise_of(resident), 1 << 20);
 }
 
