@@ -68,8 +68,7 @@ inline constexpr std::array kMethods = {
         "arXiv:2507.20673", ""},
     Method{
         "clip_cov", "clip_cov", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
-        "arXiv:2505.22617",
-        "tokens that are clipped already may be chosen too"},
+        "arXiv:2505.22617", ""},
     Method{
         "kl_cov", "kl_cov", "token", 0, 0.2, 0.2, 0, "group", "group", "k3", false,
         "arXiv:2505.22617",

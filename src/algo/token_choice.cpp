@@ -41,6 +41,13 @@ std::vector<float> highest(const std::vector<double>& scores, size_t count) {
   return chosen;
 }
 
+// Whether the bound of the ratio is what the loss takes.
+bool is_clipped(float advantage, float log_ratio, const CovarianceChoice& choice) {
+  double ratio = std::exp(log_ratio);
+  return advantage > 0 ? ratio > 1 + choice.epsilon_high
+                       : advantage < 0 && ratio < 1 - choice.epsilon;
+}
+
 size_t count_of(size_t tokens, double share) {
   return std::max<size_t>(static_cast<size_t>(static_cast<double>(tokens) * share), 1);
 }
@@ -96,12 +103,14 @@ std::vector<float> choose_kl_cov(
 std::vector<float> choose_clip_cov(
     const std::vector<float>& advantages,
     const std::vector<float>& logprobs,
+    const std::vector<float>& log_ratios,
     const CovarianceChoice& choice,
     uint64_t seed) {
   auto scores = covariances(advantages, logprobs);
   for (size_t i = 0; i < scores.size(); ++i) {
     bool between = scores[i] > choice.low && scores[i] < choice.high;
-    scores[i] = between ? keyed_uniform({seed, i}) : -INFINITY;
+    bool free = between && !is_clipped(advantages[i], log_ratios.at(i), choice);
+    scores[i] = free ? keyed_uniform({seed, i}) : -INFINITY;
   }
   return highest(scores, count_of(logprobs.size(), choice.share));
 }

@@ -36,8 +36,9 @@ mx::array off_policy_keep(
 /// Tokens by (A - mean A) (log p - mean log p), the covariance of arXiv:2505.22617.
 /// Both lists hold the step's tokens in one order. 1: selected.
 struct CovarianceChoice {
-  double share = 0.0002;         // of all tokens; at least one is selected
-  double low = 1.0, high = 5.0;  // clip_cov: bounds of the covariance
+  double share = 0.0002;                     // of all tokens; at least one is selected
+  double low = 1.0, high = 5.0;              // clip_cov: bounds of the covariance
+  double epsilon = 0.2, epsilon_high = 0.2;  // clip_cov: those of the ratio
 };
 
 /// The tokens of the highest covariance.
@@ -46,10 +47,12 @@ std::vector<float> choose_kl_cov(
     const std::vector<float>& logprobs,
     const CovarianceChoice& choice);
 
-/// Random ones, by `seed`, among those between the bounds.
+/// Random ones, by `seed`, among those between the bounds. Not those that the clipped
+/// surrogate holds already: `log_ratios` are log p - log p of the old policy.
 std::vector<float> choose_clip_cov(
     const std::vector<float>& advantages,
     const std::vector<float>& logprobs,
+    const std::vector<float>& log_ratios,
     const CovarianceChoice& choice,
     uint64_t seed);
 

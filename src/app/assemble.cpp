@@ -1,5 +1,6 @@
 #include "app/assemble.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "app/lessons.h"
@@ -238,7 +239,8 @@ TrainerConfig trainer_config(const Config& resolved) {
 
 int64_t activation_budget() {
   auto free = available_memory_bytes().value_or(total_memory_bytes() / 2);
-  return static_cast<int64_t>(free / 2);
+  uint64_t limit = mx::get_memory_limit(), held = held_memory_bytes();
+  return static_cast<int64_t>(std::min(free, limit > held ? limit - held : 0) / 2);
 }
 
 LearnerConfig learner_config(const Config& resolved) {
@@ -256,6 +258,9 @@ LearnerConfig learner_config(const Config& resolved) {
   config.ema_decay = resolved.train.ema_decay;
   config.dropout_seed = resolved.seed;
   config.has_reference = has_reference(resolved.train);
+  const auto& scaling = resolved.train.loss_scaling;
+  if (scaling != "auto") config.loss_scaling = scaling == "on";
+  config.loss_scale_window = resolved.train.loss_scale_window;
   config.max_grad_norm = resolved.train.max_grad_norm;
   config.max_grad_value = resolved.train.max_grad_value;
   return config;
@@ -301,6 +306,7 @@ void choose_hardware(const HardwareConfig& config) {
   if (config.device == "cpu") mx::set_default_device(mx::Device::cpu);
   if (config.device == "gpu") mx::set_default_device(mx::Device::gpu);
   if (config.threads > 0) cpu::set_num_threads(config.threads);
+  limit_memory(config.memory_limit_gb);
 }
 
 }  // namespace pupil

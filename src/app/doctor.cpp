@@ -2,6 +2,7 @@
 // Everything is tried, nothing guessed.
 
 #include <mlx/device.h>
+#include <mlx/memory.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -69,6 +70,7 @@ std::string look_at_memory() {
   const auto free = available_memory_bytes();
   std::string text = gigabytes_text(total_memory_bytes());
   if (free) text += ", " + gigabytes_text(*free) + " available";
+  text += ", limit " + gigabytes_text(mlx::core::get_memory_limit());
   if (!free || *free >= kLeastMemory) return text;
   throw std::runtime_error(text + "; training needs " + gigabytes_text(kLeastMemory));
 }

@@ -22,7 +22,10 @@ void add_loss(CLI::App& app) {
       "Null is unset. old_logprobs unset: the current ones, held. num_items_in_batch\n"
       "unset: the tokens of this mask. Settings without effect on the loss are "
       "ignored;\n"
-      "use_vllm has one where \"sampling_logprobs\" [B][T] are given.");
+      "use_vllm has one where \"sampling_logprobs\" [B][T] are given. loss_type also "
+      "takes\nclip_cov and kl_cov, with cov_share, clip_cov_low, clip_cov_high and "
+      "kl_cov_coef\nof docs/config.md: the tokens of the line are then those of the "
+      "step.");
   command->callback([] { answer_lines(std::cin, std::cout, "loss", answer_loss); });
 }
 

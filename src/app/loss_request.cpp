@@ -8,6 +8,7 @@
 #include "algo/policy_loss.h"
 #include "algo/policy_metrics.h"
 #include "algo/sampler_correction.h"
+#include "app/token_selection.h"
 #include "app/trl_request.h"
 #include "app/trl_settings.h"
 #include "ops/host_values.h"
@@ -98,6 +99,7 @@ PolicyLossInputs inputs_of(const TrlRequest& request, const PolicyLossConfig& co
       like(request, "entropies", logprobs),
       like(request, "sampling_logprobs", logprobs)};
   in.importance = importance_of(request, in);
+  in.selected = selected_tokens(request, in, config);
   return in;
 }
 
@@ -184,7 +186,11 @@ Json answer_loss(const std::string& line) {
        "advantages",
        "mask",
        "tool_mask",
-       "num_items_in_batch"});
+       "num_items_in_batch",
+       "cov_share",
+       "clip_cov_low",
+       "clip_cov_high",
+       "kl_cov_coef"});
   auto config = policy_loss_config_of(request);
   auto in = inputs_of(request, config);
   auto totals = microbatch_totals_of(request, in, config);

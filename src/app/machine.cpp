@@ -173,6 +173,17 @@ uint64_t held_memory_bytes() {
   return mx::get_active_memory();
 }
 
+uint64_t limit_memory(double gigabytes) {
+  auto limit = static_cast<uint64_t>(gigabytes * 1e9);
+  if (limit == 0) {
+    if (mx::default_device() == mx::Device::gpu) return mx::get_memory_limit();
+    auto free = available_memory_bytes().value_or(total_memory_bytes());
+    limit = (held_memory_bytes() + free) / 10 * 9;
+  }
+  mx::set_memory_limit(limit);
+  return limit;
+}
+
 void reset_peak_memory() {
   mx::reset_peak_memory();
   std::ofstream("/proc/self/clear_refs") << "5";

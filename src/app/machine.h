@@ -29,6 +29,12 @@ std::optional<uint64_t> available_memory_bytes();
 uint64_t peak_memory_bytes();
 void reset_peak_memory();
 
+/// Sets MLX's memory limit: `gigabytes` of 10^9 bytes, 0: on a CPU nine tenths of what
+/// this process may take within its control group, on a GPU as MLX has it. Over the
+/// limit MLX starts nothing new before something is done, and on a GPU it also gives
+/// its cache back. Returns the limit in bytes.
+uint64_t limit_memory(double gigabytes);
+
 /// What this process holds now, in bytes; on a GPU its arrays, by MLX's count.
 uint64_t held_memory_bytes();
 

@@ -76,20 +76,23 @@ MemoryPlan memory_plan(const Session& session, int64_t update_bytes) {
 }
 
 std::string memory_text(const MemoryPlan& plan) {
-  uint64_t room = available_memory_bytes().value_or(total_memory_bytes());
-  uint64_t has = plan.held + room;
   std::string text = "memory: at most " + gigabytes_text(plan.peak()) + " of " +
-                     gigabytes_text(has) + " (" + gigabytes_text(plan.held) +
-                     " held, optimizer " + gigabytes_text(plan.optimizer) +
-                     ", then sampling " + gigabytes_text(plan.sampling) +
-                     " or activations " + gigabytes_text(plan.activations);
-  text += plan.recomputes ? ", blocks computed again)" : ")";
-  if (plan.peak() > has) {
-    text +=
-        "; more than there is: lower train.max_tokens_per_microbatch, "
-        "rollout.max_completion_length or rollout.num_generations";
-  }
-  return text;
+                     gigabytes_text(mx::get_memory_limit()) + " (" +
+                     gigabytes_text(plan.held) + " held, optimizer " +
+                     gigabytes_text(plan.optimizer) + ", then sampling " +
+                     gigabytes_text(plan.sampling) + " or activations " +
+                     gigabytes_text(plan.activations);
+  return text + (plan.recomputes ? ", blocks computed again)" : ")");
+}
+
+std::string memory_warning(const MemoryPlan& plan) {
+  uint64_t limit = mx::get_memory_limit();
+  if (plan.peak() <= limit) return "";
+  return "[memory] a step may take " + gigabytes_text(plan.peak()) +
+         ", more than the limit of " + gigabytes_text(limit) +
+         " (hardware.memory_limit_gb): lower train.max_tokens_per_microbatch, "
+         "rollout.max_completion_length or rollout.num_generations, or set "
+         "train.gradient_checkpointing to on";
 }
 
 }  // namespace pupil

@@ -19,8 +19,10 @@ void choose_microbatch(Session& session);
 /// The plan of `session`'s run, as the process is now; `update_bytes` by the learner.
 MemoryPlan memory_plan(const Session& session, int64_t update_bytes);
 
-/// "memory: at most 1.3 GB of 21.0 GB: ..."; a warning about a plan for more than this
-/// machine has ends it.
+/// "memory: at most 1.3 GB of 21.0 GB (...)", of MLX's memory limit.
 std::string memory_text(const MemoryPlan& plan);
+
+/// What to do about a plan for more than the limit; empty: it is for less.
+std::string memory_warning(const MemoryPlan& plan);
 
 }  // namespace pupil

@@ -177,6 +177,13 @@ void print_adapter(const Session& session, RunDir& run) {
       " --adapter " + folder.string() + " --prompt \"...\")");
 }
 
+void tell_memory(const Session& session, const Learner& learner, RunDir& run) {
+  auto plan = memory_plan(session, learner.update_bytes());
+  run.print(memory_text(plan));
+  auto warning = memory_warning(plan);
+  if (!warning.empty()) run.warn(warning);
+}
+
 void train_session(const Session& session, Decoder& decoder, RunDir& run, bool resume) {
   auto settings = learner_config(session.config);
   settings.reference = own_reference(session);
@@ -195,7 +202,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   Trainer trainer(
       learner, session.stages, run, trainer_config(session.config), std::move(hooks));
   check_everything(session, learner, run);
-  run.print(memory_text(memory_plan(session, learner.update_bytes())));
+  tell_memory(session, learner, run);
   std::optional<Evaluation> before;
   if (evaluates) before = evaluation_before(session, learner, run);
   if (resume) trainer.resume();

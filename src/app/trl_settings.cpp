@@ -44,11 +44,12 @@ int steps_per_generation(const TrlRequest& request, int accumulation) {
   return total / batch;
 }
 
-// dapo, cispo and vespo divide by num_items_in_batch, which already counts every
-// microbatch; the others by their own microbatch and the accumulation steps.
+// Means over tokens divide by num_items_in_batch, which already counts every
+// microbatch, but for bnpo; the others by their own microbatch and the accumulation
+// steps.
 bool divides_by_items(const TrlRequest& request) {
   auto name = request.text("loss_type", "dapo");
-  return name == "dapo" || name == "cispo" || name == "vespo" || name == "reinforce";
+  return name != "bnpo" && loss_type_of(name).aggregate == Aggregate::token_mean;
 }
 
 // Tokens of the mask and the entropy quantile. [B, T]
@@ -91,13 +92,8 @@ PolicyLossConfig policy_loss_config_of(const TrlRequest& request) {
   c.vespo_lambda_pos = request.number("vespo_lambda_pos", 3);
   c.vespo_k_neg = request.number("vespo_k_neg", 3);
   c.vespo_lambda_neg = request.number("vespo_lambda_neg", 2);
+  c.kl_cov_coef = request.number_within("kl_cov_coef", 1, 0, kUnbounded);
   c.entropy_coef = entropy_control_of(request).applied();
-  bool selects = c.surrogate == Surrogate::clip_cov || c.surrogate == Surrogate::kl_cov;
-  if (selects) {
-    throw std::invalid_argument(
-        "loss_type: clip_cov and kl_cov choose tokens of a whole step; expected "
-        "another");
-  }
   return c;
 }
 

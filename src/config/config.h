@@ -21,6 +21,7 @@ namespace pupil {
 struct HardwareConfig {
   std::string device = "auto";
   int threads = 0;
+  double memory_limit_gb = 0;
   std::string mlx_model_path = "./mlx_model/q4";
   bool use_mlx_for_generation = true;
 
@@ -28,6 +29,12 @@ struct HardwareConfig {
   static void visit(Self& self, F&& f) {
     f("device", self.device, "where the maths runs", Choices{"auto|cpu|gpu"});
     f("threads", self.threads, "CPU threads; 0: one per core", kNotNegative);
+    f("memory_limit_gb",
+      self.memory_limit_gb,
+      "MLX's memory limit in GB of 10^9 bytes (docs/training.md); 0: nine tenths of "
+      "what "
+      "is free at the start, on a GPU MLX's own",
+      kNotNegative);
     f("mlx_model_path",
       self.mlx_model_path,
       "MLX model directory for sampling and training");

@@ -166,4 +166,10 @@ std::vector<Microbatch> pack(
   return batches;
 }
 
+mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs) {
+  auto now = mx::stop_gradient(logprobs);
+  if (!batch.old_logprobs) return now;
+  return mx::where(batch.likelihood, now, *batch.old_logprobs);
+}
+
 }  // namespace pupil

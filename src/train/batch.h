@@ -40,6 +40,11 @@ struct BatchConfig {
   bool all_groups = false;  // those that teach nothing, too
 };
 
+/// The policy that sampled, of which rows that the student did not write have the
+/// current one: ratio 1. So have all where nothing else is known. No gradient.
+/// `logprobs` of the policy as it is, [N, T] -> [N, T]
+mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs);
+
 /// Counts every scored rollout, the best `top_k_samples` of each group: sequences, and
 /// tokens of the loss.
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);

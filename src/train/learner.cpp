@@ -18,12 +18,6 @@ mx::array spread(const mx::array& values, const mx::array& slots) {
   return mx::take(padded, slots, 0);
 }
 
-mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs) {
-  auto now = mx::stop_gradient(logprobs);
-  if (!batch.old_logprobs) return now;
-  return mx::where(batch.likelihood, now, *batch.old_logprobs);
-}
-
 // Mean distance to the sampler of each row. [N]
 std::vector<float> row_differences(const Microbatch& batch, const mx::array& logprobs) {
   auto known = mx::astype(mx::isfinite(batch.sampler_logprobs), mx::float32);
@@ -45,6 +39,21 @@ std::vector<mx::array> silent_adapter(Decoder model) {
     if (magnitude) magnitude->m = magnitude->own_norm;
   });
   return trained_arrays(model);
+}
+
+std::optional<LossScale> loss_scale_of(
+    const LearnerConfig& config, const Decoder& model) {
+  bool scales = config.loss_scaling.value_or(model.dtype == mx::float16);
+  if (!scales) return std::nullopt;
+  LossScale scale;
+  scale.window = config.loss_scale_window;
+  return scale;
+}
+
+// Exact, as the scale is a power of two.
+void unscale(mx::array& loss, std::vector<mx::array>& grads, float scale) {
+  loss = loss * mx::array(1 / scale);
+  for (auto& grad : grads) grad = grad * mx::array(1 / scale, grad.dtype());
 }
 
 bool is_whole(const Decoder& model) {
@@ -94,6 +103,7 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
       config_(config),
       paths_(trained_paths(model)),
       params_(trained_arrays(model)),
+      loss_scale_(loss_scale_of(config, model)),
       optimizer_(params_, config.optimizer) {
   if (params_.empty()) {
     throw std::invalid_argument("[learner] the model has no adapter to train");
@@ -238,18 +248,22 @@ bool Learner::recomputes(const Microbatch& batch) const {
 MicrobatchResult Learner::forward_backward(
     Microbatch& batch, const StepTotals& totals) {
   fill_reference(batch);
+  float scale = loss_scale_ ? static_cast<float>(loss_scale_->scale) : 1.0f;
   auto run = [&](const std::vector<mx::array>& params) {
     Decoder model = model_;  // copies handles, not tensors
     model.recompute_blocks = recomputes(batch);
     assign_trained(model, params);
     auto step = static_cast<uint64_t>(optimizer_.step());
     set_dropout_keys(model, {config_.dropout_seed, step, microbatch_});
-    return loss_and_parts(model, batch, totals);
+    auto parts = loss_and_parts(model, batch, totals);
+    if (scale != 1) parts[0] = parts[0] * mx::array(scale);
+    return parts;
   };
   std::vector<int> argnums(params_.size());
   std::iota(argnums.begin(), argnums.end(), 0);
   std::function<std::vector<mx::array>(const std::vector<mx::array>&)> fn = run;
   auto [parts, grads] = mx::value_and_grad(fn, argnums)(params_);
+  if (scale != 1) unscale(parts[0], grads, scale);
   for (size_t i = 0; i < grads_.size(); ++i) grads[i] = grads_[i] + grads[i];
   // One pass over the graph; its activations are free when it ends.
   auto outputs = parts;
@@ -268,6 +282,7 @@ float Learner::optim_step(double learning_rate) {
   float norm = global_norm(grads_);
   if (!std::isfinite(norm)) {
     clear_gradient();
+    if (lower_loss_scale()) return norm;
     throw NotFinite("the gradient is not finite");
   }
   float clipped_norm = norm;
@@ -278,6 +293,7 @@ float Learner::optim_step(double learning_rate) {
   }
   double scale = clip_scale(clipped_norm, config_.max_grad_norm);
   optimizer_.update(params_, std::move(grads_), learning_rate, scale);
+  if (loss_scale_) loss_scale_->keep();
   clear_gradient();
   update_average();
   show_exported(false);

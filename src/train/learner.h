@@ -14,6 +14,7 @@
 #include "algo/sampler_correction.h"
 #include "models/decoder.h"
 #include "train/batch.h"
+#include "train/loss_scale.h"
 #include "train/optimizer.h"
 
 namespace pupil {
@@ -39,6 +40,8 @@ struct LearnerConfig {
   bool has_reference = true;
   // A reference of its own, which does not move; null: the student without its adapter.
   std::shared_ptr<const Decoder> reference = {};
+  std::optional<bool> loss_scaling = {};  // none: of float16 models
+  int loss_scale_window = 200;
   double max_grad_norm = 1.0;   // 0: never clip
   double max_grad_value = 0.0;  // 0: never clip; before the norm
   // Whether blocks are computed again in the backward pass; none: where a microbatch
@@ -85,7 +88,9 @@ class Learner {
 
   /// Clips, numbers first and then the norm, steps the optimizer, clears the gradient
   /// and writes the arrays back into the model. Returns the gradient's norm before
-  /// clipping. Throws NotFinite.
+  /// clipping. Under loss scaling a norm that is not finite says that the gradient
+  /// overflowed: the scale is halved, and all else is as it was. Throws NotFinite where
+  /// the scale is 1 or there is none.
   float optim_step(double learning_rate);
 
   /// Moves the reference toward the policy, TRL's sync_ref_model: every adapter array
@@ -104,6 +109,11 @@ class Learner {
     config_.temperature = temperature;
     config_.max_grad_norm = max_grad_norm;
   }
+  /// None: the loss is not scaled.
+  const std::optional<LossScale>& loss_scale() const { return loss_scale_; }
+  void set_loss_scale(const LossScale& scale) { loss_scale_ = scale; }
+  /// After a gradient that overflowed. False: the scale cannot be to blame.
+  bool lower_loss_scale() { return loss_scale_ && loss_scale_->lower(); }
   const std::optional<PreferenceConfig>& preference() const {
     return config_.preference;
   }
@@ -175,6 +185,7 @@ class Learner {
   std::vector<mx::array> first_;      // of full fine-tuning with a reference
   std::vector<mx::array> reference_;  // empty: the adapter is off, the weights `first_`
   uint64_t microbatch_ = 0;           // of this step
+  std::optional<LossScale> loss_scale_;
   Optimizer optimizer_;
 };
 

@@ -105,7 +105,12 @@ EntropyControl entropy_control(const TrainConfig& c) {
 }
 
 CovarianceChoice covariance_choice(const TrainConfig& c) {
-  return {c.cov_share, c.clip_cov_low, c.clip_cov_high};
+  return {
+      c.cov_share,
+      c.clip_cov_low,
+      c.clip_cov_high,
+      c.epsilon.value(),
+      c.epsilon_high.value()};
 }
 
 std::optional<SamplerCorrection> sampler_correction(const TrainConfig& c) {

@@ -46,17 +46,33 @@ std::vector<RolloutGroup> sample_pair(const Stages& stages) {
   return groups;
 }
 
+struct Gradient {
+  float norm = 0;
+  PolicyMetrics metrics;
+};
+
+// A loss scale that is too high for this model is lowered here, and not by steps lost.
+Gradient gradient_of(
+    Learner& learner,
+    const std::vector<RolloutGroup>& groups,
+    const SelfCheckConfig& config) {
+  auto totals = totals_of(groups, config.batch);
+  while (true) {
+    Gradient gradient;
+    for (auto& batch : pack(groups, config.batch)) {
+      gradient.metrics += learner.forward_backward(batch, totals).metrics;
+    }
+    gradient.norm = learner.gradient_norm();
+    learner.clear_gradient();
+    if (std::isfinite(gradient.norm) || !learner.lower_loss_scale()) return gradient;
+  }
+}
+
 void check_gradient(
     Learner& learner,
     const std::vector<RolloutGroup>& groups,
     const SelfCheckConfig& config) {
-  PolicyMetrics metrics;
-  auto totals = totals_of(groups, config.batch);
-  for (auto& batch : pack(groups, config.batch)) {
-    metrics += learner.forward_backward(batch, totals).metrics;
-  }
-  float norm = learner.gradient_norm();
-  learner.clear_gradient();
+  auto [norm, metrics] = gradient_of(learner, groups, config);
   if (!(metrics.mean_logp_difference() <= config.max_logp_difference)) {
     fail(
         "the trainer's log-probabilities differ from the sampler's by " +

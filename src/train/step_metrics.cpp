@@ -173,6 +173,10 @@ Json metrics_row(const StepRecord& record) {
   row["rollout/wasted_tokens"] = wasted_share(record);
   row["num_tokens"] = record.num_tokens;
   row["skipped"] = record.skipped;
+  if (record.loss_scale) {
+    row["loss_scale"] = *record.loss_scale;
+    row["overflowed"] = record.overflowed;
+  }
   if (record.peak_memory_gb > 0) row["memory/peak_gb"] = record.peak_memory_gb;
   row["step_time"] = record.seconds.total();
   row["time/generate"] = record.seconds.generate;

@@ -31,7 +31,9 @@ struct StepRecord {
   double loss = 0;
   double grad_norm = 0;
   double learning_rate = 0;
-  bool skipped = false;  // nothing to learn from: no update
+  bool skipped = false;              // nothing to learn from: no update
+  bool overflowed = false;           // no update, as float16 gradients overflowed
+  std::optional<double> loss_scale;  // of this step, where there is one
   bool with_kl = false;
   bool sampled = true;                 // not: answers that were given
   std::optional<double> reward_kl;     // nats a token, where the KL is in the reward
@@ -56,8 +58,8 @@ GroupRewards rewards_of(const RolloutGroup& group);
 /// (0: the student's samples, 1: the teacher's, or the share of these),
 /// `rollout/replaced_groups` (by dynamic sampling), `rollout/wasted_tokens` (the share
 /// of sampled tokens that nothing was learned from), `skipped`,
-/// `memory/peak_gb`, `time/*` in seconds and `speed/*` in tokens a second. A mean over
-/// nothing is null.
+/// `loss_scale` (of the step, train/loss_scale.h), `overflowed`, `memory/peak_gb`,
+/// `time/*` in seconds and `speed/*` in tokens a second. A mean over nothing is null.
 nlohmann::ordered_json metrics_row(const StepRecord& record);
 
 /// One row of rollouts.jsonl for each rollout; those of replaced groups are marked.

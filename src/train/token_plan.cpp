@@ -10,17 +10,19 @@ namespace {
 
 // The tokens of a step, microbatch after microbatch, in the order of their positions.
 struct StepTokens {
-  std::vector<float> logprobs, entropies, advantages;
+  std::vector<float> logprobs, log_ratios, entropies, advantages;
 };
 
 void add_tokens(StepTokens& tokens, const Learner& learner, const Microbatch& batch) {
   auto values = learner.logprobs(batch);
   auto logprobs = host_values(values.logprobs), entropies = host_values(values.entropy);
   auto mask = host_values(batch.mask), advantages = host_values(batch.advantages);
+  auto old = host_values(old_logprobs_of(batch, values.logprobs));
   size_t width = batch.mask.shape(1);
   for (size_t i = 0; i < mask.size(); ++i) {
     if (mask[i] == 0) continue;
     tokens.logprobs.push_back(logprobs[i]);
+    tokens.log_ratios.push_back(logprobs[i] - old[i]);
     tokens.entropies.push_back(entropies[i]);
     tokens.advantages.push_back(advantages[i / width]);
   }
@@ -74,8 +76,9 @@ TokenPlan plan_tokens(
     set_selected(batches, choose_kl_cov(tokens.advantages, tokens.logprobs, choice));
   }
   if (loss.surrogate == Surrogate::clip_cov) {
-    set_selected(
-        batches, choose_clip_cov(tokens.advantages, tokens.logprobs, choice, seed));
+    auto chosen = choose_clip_cov(
+        tokens.advantages, tokens.logprobs, tokens.log_ratios, choice, seed);
+    set_selected(batches, chosen);
   }
   return plan;
 }

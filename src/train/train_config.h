@@ -28,6 +28,8 @@ struct TrainConfig {
   double ema_decay = 0;
   double max_grad_norm = 1.0;
   double max_grad_value = 0;
+  std::string loss_scaling = "auto";
+  int loss_scale_window = 200;
   std::optional<std::string> loss_type;
   std::optional<std::string> importance_sampling_level;
   std::optional<double> beta;
@@ -165,6 +167,16 @@ struct TrainConfig {
       self.max_grad_value,
       "before that, clip every number of the gradient to it; 0: never",
       kNotNegative);
+    f("loss_scaling",
+      self.loss_scaling,
+      "scale the loss dynamically, against the underflow of float16 gradients; auto: "
+      "of "
+      "float16 models (docs/training.md)",
+      Choices{"auto|on|off"});
+    f("loss_scale_window",
+      self.loss_scale_window,
+      "steps in a row without overflow after which the scale doubles",
+      kAtLeastOne);
   }
 
   template <class Self, class F>

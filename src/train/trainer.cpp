@@ -210,14 +210,12 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
       schedule_factor(schedule_config(train), step_, train.max_steps);
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
+  record.overflowed = false;
   record.policy = {};
   record.preference = {};
   try {
     forward_backward(record, batches, first);
-    if (!record.skipped) {
-      record.grad_norm = learner_.optim_step(record.learning_rate);
-      adapt(record);
-    }
+    if (!record.skipped) step_optimizer(record);
     bool syncs = train.sync_ref_model && (step_ + 1) % train.ref_model_sync_steps == 0;
     if (syncs) learner_.sync_reference(train.ref_model_mixup_alpha);
   } catch (const NotFinite& error) {
@@ -228,6 +226,18 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
   ++steps_here_;
   seconds_ += record.seconds.total();
   seconds_here_ += record.seconds.total();
+}
+
+void Trainer::step_optimizer(StepRecord& record) {
+  const auto& scale = learner_.loss_scale();
+  if (scale) record.loss_scale = scale->scale;
+  record.grad_norm = learner_.optim_step(record.learning_rate);
+  record.overflowed = !std::isfinite(record.grad_norm);
+  if (!record.overflowed) return adapt(record);
+  run_.warn(
+      "step " + std::to_string(step_ + 1) + ": float16 gradients overflowed at loss " +
+      "scale " + std::to_string(std::lround(*record.loss_scale)) +
+      "; nothing was changed but the scale, which is halved");
 }
 
 void Trainer::forward_backward(

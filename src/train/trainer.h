@@ -75,6 +75,7 @@ class Trainer {
   void update(StepRecord& record, std::vector<Microbatch>& batches, bool first);
   void forward_backward(
       StepRecord& record, std::vector<Microbatch>& batches, bool first);
+  void step_optimizer(StepRecord& record);
   void check_agreement(const PolicyMetrics& metrics);
   void report(StepRecord& record, bool first);
   void add_to_tensorboard(const StepRecord& record);

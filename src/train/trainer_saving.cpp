@@ -29,6 +29,9 @@ void Trainer::resume() {
   auto last = trainer.value("last_entropy", nlohmann::json());
   if (last.is_number()) entropy_.last_entropy = last.get<double>();
   memory_ = run_memory_of(trainer.at("memory"));
+  auto scale = trainer.value("loss_scale", nlohmann::json());
+  if (learner_.loss_scale() && !scale.is_null())
+    learner_.set_loss_scale(loss_scale_of(scale, config_.train.loss_scale_window));
   run_.print("resumed at step " + std::to_string(step_));
 }
 
@@ -76,6 +79,7 @@ void Trainer::save() {
       {"entropy_coef", entropy_.coef},
       {"last_entropy", entropy_.last_entropy},  // infinity, before the first, is null
       {"memory", to_json(memory_)}};
+  if (learner_.loss_scale()) state["loss_scale"] = to_json(*learner_.loss_scale());
   run_.write("tasks.json", task_records_text(memory_.draws.records));
   KeptCheckpoints kept{config_.train.save_total_limit, {}};
   if (best_.value) kept.best_step = best_.step;

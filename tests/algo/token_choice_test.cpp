@@ -37,10 +37,11 @@ TEST(TokenChoice, CovarianceChoosesTheHighest) {
 
 TEST(TokenChoice, ClipCovChoosesBetweenItsBounds) {
   std::vector<float> advantages = {1, 1, -1, -1}, logprobs = {-1, -5, -1, -5};
+  std::vector<float> same(4, 0.0f);
   CovarianceChoice choice{.share = 0.25, .low = 1, .high = 5};
   bool first = false, last = false;
   for (uint64_t seed = 0; seed < 32; ++seed) {
-    auto chosen = choose_clip_cov(advantages, logprobs, choice, seed);
+    auto chosen = choose_clip_cov(advantages, logprobs, same, choice, seed);
     EXPECT_EQ(chosen[0] + chosen[1] + chosen[2] + chosen[3], 1);
     EXPECT_EQ(chosen[1] + chosen[2], 0);
     first |= chosen[0] == 1;
@@ -49,7 +50,21 @@ TEST(TokenChoice, ClipCovChoosesBetweenItsBounds) {
   EXPECT_TRUE(first && last);
   choice.low = 3;  // nothing between
   EXPECT_EQ(
-      choose_clip_cov(advantages, logprobs, choice, 1), std::vector<float>(4, 0.0f));
+      choose_clip_cov(advantages, logprobs, same, choice, 1),
+      std::vector<float>(4, 0.0f));
+}
+
+// A ratio beyond the bound that its advantage minds; below 1 - epsilon a good token is
+// not clipped.
+TEST(TokenChoice, ClipCovLeavesClippedTokensAlone) {
+  std::vector<float> advantages = {1, 1, -1, -1}, logprobs = {-1, -5, -1, -5};
+  CovarianceChoice all{.share = 1, .low = 1, .high = 5};
+  auto chosen = [&](const std::vector<float>& log_ratios) {
+    return choose_clip_cov(advantages, logprobs, log_ratios, all, 1);
+  };
+  EXPECT_EQ(chosen({0, 0, 0, 0}), (std::vector<float>{1, 0, 0, 1}));
+  EXPECT_EQ(chosen({0.5f, 0, 0, -0.5f}), (std::vector<float>{0, 0, 0, 0}));
+  EXPECT_EQ(chosen({-0.5f, 0, 0, 0.5f}), (std::vector<float>{1, 0, 0, 1}));
 }
 
 TEST(SamplerCorrection, TruncatesAndMasks) {

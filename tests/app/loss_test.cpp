@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -19,8 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-json recorded(const std::string& name) {
-  return read_json_file(PUPIL_SOURCE_DIR "/tests/golden/trl/" + name + ".json");
+json recorded(const std::string& name, const std::string& by = "trl") {
+  return read_json_file(PUPIL_SOURCE_DIR "/tests/golden/" + by + "/" + name + ".json");
 }
 
 // Equal to 1e-5, of the larger where that is above 1.
@@ -69,6 +70,31 @@ INSTANTIATE_TEST_SUITE_P(
     LossGolden,
     ::testing::Values(
         "grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo", "gmpo"),
+    [](const auto& info) { return std::string(info.param); });
+
+class CovarianceGolden : public ::testing::TestWithParam<const char*> {};
+
+// tools/make_cov_golden.py. That the selection matters: another share, another loss.
+TEST_P(CovarianceGolden, EqualsVerl) {
+  auto records = recorded(GetParam(), "verl");
+  ASSERT_EQ(records.size(), 12u);
+  int moved = 0;
+  for (const auto& record : records) {
+    auto request = record["request"];
+    auto where = request.dump();
+    json answer = answer_loss(where);
+    expect_near(answer["loss"], record["loss"], "loss " + where);
+    expect_near(answer["grad_logprobs"], record["grad_logprobs"], "gradient " + where);
+    request["cov_share"] = 0.1;
+    moved += answer_loss(request.dump())["grad_logprobs"] != answer["grad_logprobs"];
+  }
+  EXPECT_GE(moved, 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All,
+    CovarianceGolden,
+    ::testing::Values("clip_cov", "kl_cov"),
     [](const auto& info) { return std::string(info.param); });
 
 // TRL puts 0 where nothing was scored; we put null.
@@ -167,6 +193,23 @@ TEST(LossRequest, CorrectsTheSampler) {
   request["vllm_importance_sampling_clip_max"] = 2.0;
   auto answer = answer_loss(request.dump());
   EXPECT_NEAR(answer["loss"].get<double>(), -(2.0 + 1.0 - 1.0) / 3, 1e-6);
+}
+
+TEST(LossRequest, ClipCovDrawsBySeed) {
+  auto request = recorded("clip_cov", "verl")[0]["request"];
+  request["cov_share"] = 0.0002;  // one of several
+  auto answer = [&](int seed) {
+    request["seed"] = seed;
+    return answer_loss(request.dump());
+  };
+  EXPECT_EQ(answer(1), answer(1));
+  std::set<std::string> answers;
+  for (int seed = 0; seed < 20; ++seed) answers.insert(answer(seed).dump());
+  EXPECT_GT(answers.size(), 1u);
+  EXPECT_TRUE(
+      has(refusal_of({{"cov_share", 2}, {"loss_type", "kl_cov"}}), "cov_share"));
+  EXPECT_TRUE(has(refusal_of({{"kl_cov_coef", -1}}), "kl_cov_coef: expected a number"));
+  EXPECT_TRUE(has(refusal_of({{"seed", -1}, {"loss_type", "clip_cov"}}), "seed: exp"));
 }
 
 TEST(LossRequest, NamesTheField) {

@@ -68,4 +68,37 @@ inline Decoder tiny_decoder(uint64_t seed = 0, DecoderConfig config = tiny_confi
       Checkpoint(tiny_tensors(config, seed), {}, "tiny"), config, mx::float32);
 }
 
+namespace detail {
+
+/// Every matrix as 4-bit codes in groups of 32, scales and biases of the matrix' type.
+inline Checkpoint::Tensors packed(const Checkpoint::Tensors& tensors) {
+  Checkpoint::Tensors all;
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.ndim() != 2) {
+      all.emplace(name, tensor);
+      continue;
+    }
+    auto scope = name.substr(0, name.rfind('.'));
+    auto parts = mx::quantize(tensor, 32, 4);
+    all.emplace(scope + ".weight", parts.at(0));
+    all.emplace(scope + ".scales", parts.at(1));
+    all.emplace(scope + ".biases", parts.at(2));
+  }
+  return all;
+}
+
+}  // namespace detail
+
+/// The same of another type, dense or with all matrices packed into 4 bits.
+inline Decoder tiny_decoder_of(mx::Dtype dtype, bool is_packed = false) {
+  auto tensors = tiny_tensors(tiny_config(), 0);
+  for (auto& [name, tensor] : tensors) tensor = mx::astype(tensor, dtype);
+  std::map<std::string, Quantization> packing;
+  if (is_packed) packing[""] = {32, 4};
+  return Decoder(
+      Checkpoint(is_packed ? detail::packed(tensors) : tensors, packing, "tiny"),
+      tiny_config(),
+      dtype);
+}
+
 }  // namespace pupil::testing

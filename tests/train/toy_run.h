@@ -64,13 +64,14 @@ inline void toy_score(std::span<RolloutGroup> groups, const OnScored& = {}) {
 
 /// Model, learner and stages of one process; make a second one to resume.
 struct ToyRun {
-  Decoder model = tiny_decoder();
+  Decoder model;
   std::optional<Learner> learner;
   Stages stages;
   TrainerConfig config;
   TrainerHooks hooks;
 
-  explicit ToyRun(TrainConfig train) {
+  explicit ToyRun(TrainConfig train, Decoder start = tiny_decoder())
+      : model(std::move(start)) {
     attach_lora(model, {.rank = 4, .scale = 2.0f}, 1);
     config.train = resolve_method(train);
     config.num_generations = 6;
@@ -84,6 +85,8 @@ struct ToyRun {
     learning.preference = preference;
     learning.reuse_samples = train.num_iterations > 1;
     learning.optimizer = optimizer_config(config.train);
+    learning.loss_scale_window = train.loss_scale_window;
+    learning.ema_decay = train.ema_decay;
     learner.emplace(model, learning);
     stages.reward_names = {"even"};
     stages.score = toy_score;
