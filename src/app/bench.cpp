@@ -31,7 +31,6 @@ using Json = nlohmann::ordered_json;
 constexpr int kWorks = 7, kStepWorks = 1;
 
 constexpr int kBatches[] = {1, 8};  // of the table by context
-const std::vector<int> kContexts = {64, 512, 2048};
 
 struct BenchOptions {
   std::string model, shape;
@@ -263,10 +262,9 @@ void add_contexts(CLI::App& command, BenchOptions& options) {
       .add_option(
           "--contexts",
           options.contexts,
-          "also prefill and decode for 1 and 8 prompts of so many tokens, as in "
-          "512,4096; without a value: 64,512,2048")
+          "also prefill and decode for 1 and 8 prompts of so many tokens: 64,512,2048")
       ->delimiter(',')
-      ->expected(0, 64)
+      ->allow_extra_args(false)
       ->check(CLI::Range(1, 1 << 20));
 }
 
@@ -312,11 +310,7 @@ void add_bench(CLI::App& app) {
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--first-step", options->first_step, "one policy step, no figures")
       ->group("");
-  command->callback([options, command] {
-    bool by_context = command->count("--contexts") > 0;
-    if (by_context && options->contexts.empty()) options->contexts = kContexts;
-    run_bench(*options);
-  });
+  command->callback([options] { run_bench(*options); });
 }
 
 }  // namespace pupil

@@ -32,6 +32,16 @@ bool is_there(const std::string& folder) {
   return !fs::is_empty(folder);
 }
 
+// Ended before its first file was whole.
+bool is_barely_begun(const std::string& partial) {
+  for (const auto& entry : fs::directory_iterator(partial)) {
+    auto name = "/" + entry.path().filename().string();
+    if (name == kScratch) continue;
+    if (name == kSettings || !name.starts_with(kSettings)) return false;
+  }
+  return true;
+}
+
 void make_folder(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
@@ -86,11 +96,18 @@ std::optional<double> number(const Json& value) {
   return value.is_null() ? std::nullopt : std::optional(value.get<double>());
 }
 
+size_t length_of(const Json& tokens) {
+  constexpr size_t kMost = 1 << 20;
+  if (tokens.is_number_unsigned() && tokens.get<size_t>() <= kMost)
+    return tokens.get<size_t>();
+  throw std::invalid_argument("`tokens` is no length");
+}
+
 Rollout rollout_of(const Json& row, const std::vector<std::string>& rewards) {
   Rollout rollout;
   auto& completion = rollout.completion;
   completion.text = row.at("completion").get<std::string>();
-  completion.tokens.resize(row.at("tokens").get<uint32_t>() % (1u << 24));
+  completion.tokens.resize(length_of(row.at("tokens")));  // only their number is known
   bool stopped = row.at("finish_reason") == "stop";
   completion.finish = stopped ? FinishReason::stop : FinishReason::length;
   rollout.reward = number(row.at("reward"));
@@ -121,9 +138,9 @@ EvalFolder::EvalFolder(std::string out, Json settings)
     : out_(without_trailing_slashes(std::move(out))), settings_(std::move(settings)) {
   if (out_.empty()) return;
   partial_ = out_ + ".partial";
-  for (const auto& folder : {out_, partial_}) {
-    if (is_there(folder)) expect_same_settings(folder, settings_);
-  }
+  if (is_there(out_)) expect_same_settings(out_, settings_);
+  if (is_there(partial_) && !is_barely_begun(partial_))
+    expect_same_settings(partial_, settings_);
 }
 
 std::optional<Json> EvalFolder::report() const {
@@ -137,7 +154,7 @@ void EvalFolder::begin(std::vector<std::string> rewards, size_t n) {
   rewards_ = std::move(rewards);
   num_samples_ = n;
   if (out_.empty()) return;
-  bool is_new = !is_there(partial_);
+  bool is_new = !is_there(partial_) || is_barely_begun(partial_);
   try {
     make_folder(partial_ + kScratch);
     lock_ = std::make_unique<FileLock>(scratch_path("lock"));
@@ -197,6 +214,7 @@ std::string EvalFolder::scratch_path(const std::string& name) const {
 
 void EvalFolder::finish(const Json& report, const std::string& markdown) {
   if (out_.empty()) return;
+  if (!kept_.empty()) refuse(partial_ + kSamples, "holds more samples than were asked");
   samples_->sync();
   write_file_atomically(partial_ + "/report.md", markdown);
   write_file_atomically(partial_ + "/report.json", json_text(report, 2) + "\n");

@@ -19,7 +19,11 @@ namespace pupil {
 
 namespace {
 
-constexpr size_t kAnswersAtOnce = 64;
+// Tasks that are sampled, or judged, and kept together.
+size_t tasks_at_once(size_t num_samples) {
+  constexpr size_t kAnswersAtOnce = 64;
+  return std::max<size_t>(1, kAnswersAtOnce / num_samples);
+}
 
 void stop_if_asked() {
   if (!StopSignals::requested()) return;
@@ -75,19 +79,26 @@ void count(JudgedPairs& judged, const std::optional<double>& win) {
   }
 }
 
-// A judge tells groups apart by where their task lies, so each pair has its own.
-std::vector<Score> judge_rows(
-    Teacher& judge, const RolloutGroup& base, const RolloutGroup& adapter) {
-  std::vector<Task> tasks(base.rollouts.size(), base.task);
+using Groups = std::span<const RolloutGroup>;
+
+// Two scores a pair, the base's first. A judge tells groups apart by where their task
+// lies, so each pair has its own.
+std::vector<Score> judge_pairs(Teacher& judge, Groups base, Groups adapter) {
+  std::vector<Task> tasks;
+  for (const auto& group : base)
+    tasks.insert(tasks.end(), group.rollouts.size(), group.task);
   std::vector<Sample> samples;
-  for (size_t row = 0; row < tasks.size(); ++row) {
-    samples.push_back({&tasks[row], &base.rollouts[row].completion});
-    samples.push_back({&tasks[row], &adapter.rollouts[row].completion});
+  auto task = tasks.begin();
+  for (size_t i = 0; i < base.size(); ++i) {
+    for (size_t row = 0; row < base[i].rollouts.size(); ++row, ++task) {
+      samples.push_back({&*task, &base[i].rollouts[row].completion});
+      samples.push_back({&*task, &adapter[i].rollouts[row].completion});
+    }
   }
   return judge.judge(samples);
 }
 
-void add_task(JudgedPairs& judged, const std::vector<Score>& scores) {
+void add_task(JudgedPairs& judged, std::span<const Score> scores) {
   double sum = 0, num = 0;
   for (size_t i = 0; i < scores.size(); i += 2) {
     auto win = win_of(scores[i], scores[i + 1]);
@@ -163,8 +174,8 @@ Examined EvalPolicies::examine_one(
     progress.advance(plan_.num_samples);
   model_.decoder = decoder;
   while (done < all.size()) {
-    size_t at_once = std::max<size_t>(1, kAnswersAtOnce / n);
-    auto part = std::span(all).subspan(done, std::min(at_once, all.size() - done));
+    auto part =
+        std::span(all).subspan(done, std::min(tasks_at_once(n), all.size() - done));
     sample(part, progress);
     score_groups(rewards_, part);
     for (const auto& group : part) folder.add(name, group);
@@ -195,13 +206,18 @@ void EvalPolicies::sample(std::span<RolloutGroup> groups, Progress& progress) {
 JudgedPairs EvalPolicies::judge(
     const std::vector<Examined>& policies, EvalFolder& folder) {
   auto judge = make_judge(folder);
-  const auto &base = policies.at(0).groups, &adapter = policies.at(1).groups;
+  const Groups base(policies.at(0).groups), adapter(policies.at(1).groups);
+  auto n = static_cast<size_t>(plan_.num_samples);
   JudgedPairs judged;
   Progress progress("judging", "tasks", static_cast<int64_t>(base.size()));
-  for (size_t i = 0; i < base.size(); ++i) {
+  for (size_t begin = 0; begin < base.size(); begin += tasks_at_once(n)) {
     stop_if_asked();
-    add_task(judged, judge_rows(*judge, base[i], adapter[i]));
-    progress.advance();
+    size_t count = std::min(tasks_at_once(n), base.size() - begin);
+    auto scores =
+        judge_pairs(*judge, base.subspan(begin, count), adapter.subspan(begin, count));
+    for (size_t i = 0; i < count; ++i)
+      add_task(judged, std::span(scores).subspan(2 * n * i, 2 * n));
+    progress.advance(static_cast<int64_t>(count));
   }
   return judged;
 }

@@ -89,8 +89,10 @@ std::string untested_note(const Json& report) {
                   task.at(policy).at("tested").get<int>();
     }
     if (untested > 0)
-      text += std::string(policy) + ": " + std::to_string(untested) +
-              " answers could not be tested and do not count\n";
+      text +=
+          std::string("answers of the ") + policy +
+          " that could not be tested and do not count: " + std::to_string(untested) +
+          "\n";
   }
   return text;
 }

@@ -75,8 +75,8 @@ TEST(Bench, TimesAPolicyStepOfAnySize) {
 
 TEST(Bench, TimesContextsWhereTheModelAllows) {
   TinyWorld world;
-  std::string command = "bench --model model --runs 1 --only-step --contexts ";
-  auto run = world.run(command + "16,250 --json");
+  std::string command = "bench --model model --runs 1 --only-step --contexts 16,250 ";
+  auto run = world.run(command + "--json");
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   auto report = json::parse(run.output);
   const auto& rows = report.at("contexts");
@@ -97,8 +97,7 @@ TEST(Bench, TimesContextsWhereTheModelAllows) {
   auto table = world.run(command);
   ASSERT_EQ(table.exit_code, 0) << table.errors;
   EXPECT_NE(table.output.find("prefill tok/s"), std::string::npos) << table.output;
-  EXPECT_NE(table.output.find("2048"), std::string::npos) << table.output;
-  EXPECT_TRUE(failed(world.run(command + "0"), 2, "--contexts"));
+  EXPECT_TRUE(failed(world.run("bench --model model --contexts 0"), 2, "--contexts"));
 }
 
 TEST(Bench, WantsOneModel) {

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "app/tiny_world.h"
+#include "reward/judge.h"
 #include "support/teacher_world.h"
 
 namespace pupil::testing {
@@ -29,6 +32,14 @@ ScriptedReply prefer_the_longer(const SeenRequest& request) {
 
 ScriptedReply prefer_the_first(const SeenRequest&) {
   return openai_reply(json{{"reason", "r"}, {"better", "a"}}.dump());
+}
+
+// What the adapter wins of a pair, before a judge who prefers the longer answer.
+double win_over(const std::string& base, const std::string& adapter) {
+  bool no_base = degenerate(base, "python").has_value(),
+       no_adapter = degenerate(adapter, "python").has_value();
+  if (no_base || no_adapter) return (no_base - no_adapter + 1) / 2.0;
+  return base.size() == adapter.size() ? 0.5 : adapter.size() > base.size();
 }
 
 class EvalJudge : public ::testing::Test {
@@ -62,10 +73,23 @@ TEST_F(EvalJudge, TheRateIsThatOfThePairs) {
     pairs += judge.at(key).get<int>();
   EXPECT_EQ(pairs, 2 * 8);
   EXPECT_EQ(judge.at("unscored"), 0);
-  EXPECT_NE(judge.at("won"), judge.at("lost"));
-  double rate =
-      (judge.at("won").get<double>() + judge.at("tied").get<double>() / 2) / 16;
-  EXPECT_NEAR(judge.at("win_rate").at("mean"), rate, 1e-12);
+  std::vector<std::string> texts;
+  std::istringstream lines(world_.read("out/samples.jsonl"));
+  for (std::string line; std::getline(lines, line);)
+    texts.push_back(json::parse(line).at("completion"));
+  ASSERT_EQ(texts.size(), 32u);
+  double sum = 0;
+  int won = 0, lost = 0;
+  for (size_t i = 0; i < 16; ++i) {
+    double win = win_over(texts[i], texts[16 + i]);
+    sum += win;
+    won += win == 1;
+    lost += win == 0;
+  }
+  EXPECT_GT(won + lost, 0) << "every pair ties: the test shows nothing";
+  EXPECT_EQ(judge.at("won"), won);
+  EXPECT_EQ(judge.at("lost"), lost);
+  EXPECT_NEAR(judge.at("win_rate").at("mean"), sum / 16, 1e-12);
   EXPECT_FALSE(fs::exists(world_.at("out/scratch")));
   auto asked = server.count();
   EXPECT_EQ(judged(server.url(), "--out out"), report);

@@ -139,7 +139,7 @@ TEST(ComparisonText, SaysWhatCountsAndWhatDoesNot) {
   for (std::string part :
        {"t.jsonl: 3 tasks, one greedy answer each, at most 64 tokens, seed 5",
         "Wilson's for pass@1",
-        "base: 1 answers could not be tested",
+        "answers of the base that could not be tested and do not count: 1",
         "by the base alone: 1 (McNemar p = 1)",
         "judge: no pair was judged"}) {
     EXPECT_NE(text.find(part), text.npos) << part << " in\n" << text;
