@@ -209,7 +209,7 @@ TEST_F(Eval, KilledItGoesOn) {
       "8",
       "--reward.functions=[{name: format}]",
       "--samples",
-      "1024",
+      "256",
       "--out",
       "killed"};
   auto samples = world_->at("killed.partial/samples.jsonl");
@@ -226,7 +226,7 @@ TEST_F(Eval, KilledItGoesOn) {
   ASSERT_EQ(second.finish().exit_code, 0) << second.finish().output;
   auto after = world_->read("killed/samples.jsonl");
   EXPECT_TRUE(after.starts_with(before.substr(0, before.rfind('\n') + 1)));
-  EXPECT_EQ(rows_in(after).size(), 1024u * kTasks);
+  EXPECT_EQ(rows_in(after).size(), 256u * kTasks);
 }
 
 TEST_F(Eval, WhatIsFinishedIsShownAndNotSampledAgain) {

@@ -26,7 +26,7 @@ TEST(HumanEval, AnswersPassWhereAPlainGraderPassesThem) {
   TinyWorld world;
   auto run = world.run(
       "score --tasks '" + kFolder + "tasks.jsonl' --completions '" + kFolder +
-      "answers.jsonl' --json '--reward.functions=[{name: tests}]' --sandbox.cpu_s=2");
+      "answers.jsonl' --json '--reward.functions=[{name: tests}]' --sandbox.cpu_s=1");
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   auto ours = rows_in(run.output),
        theirs = rows_in(read_text(kFolder + "answers.jsonl"));

@@ -86,7 +86,7 @@ TEST(Comparison, OfAPolicyWithItselfIsNothing) {
 
 TEST(Comparison, NamesWhatFlippedWithTellingAnswers) {
   std::vector<Examined> both = {
-      examined("base", {"+--", "++-", "---", "??-"}),
+      examined("base", {"+--", "++-", "---", "?-?"}),
       examined("adapter", {"-++", "+--", "---", "?+-"})};
   auto report = comparison_json(both, {}, {{"tests"}, {1}, 0});
   EXPECT_EQ(report["flips"]["gained"], Json({"t0", "t3"}));
