@@ -40,6 +40,7 @@ void add_commands(CLI::App& app) {
   pupil::add_generate(app);
   pupil::add_logprobs(app);
   pupil::add_score(app);
+  pupil::add_eval(app);
   pupil::add_tokenize(app);
   pupil::add_convert(app);
   pupil::add_loss(app);

@@ -36,9 +36,6 @@ std::shared_ptr<Teacher> remote_teacher(const Config& config) {
   return judges_locally(config) ? nullptr : make_teacher(config);
 }
 
-// Evaluation's random streams are none of training's.
-constexpr uint64_t kEvalKeys = 1ull << 62;
-
 void check_reference(const Config& config) {
   if (!config.model.ref_model_path && !config.model.ref_adapter_path) return;
   if (config.train.sync_ref_model) {
@@ -214,9 +211,13 @@ Session::Session(const Config& given)
 std::vector<RolloutGroup> Session::eval_groups() const {
   std::vector<RolloutGroup> groups;
   for (const auto& task : eval_tasks) {
-    groups.push_back(group_of(task, kEvalKeys + groups.size()));
+    groups.push_back(group_of(task, eval_key(groups.size())));
   }
   return groups;
+}
+
+uint64_t eval_key(size_t index) {
+  return (uint64_t{1} << 62) + index;
 }
 
 TrainerConfig trainer_config(const Config& resolved) {

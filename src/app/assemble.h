@@ -48,6 +48,10 @@ Config resolved(Config config);
 /// trained.
 Model loaded_model(const Config& config);
 
+/// The key of the held-out task `index`: evaluation's random streams are none of
+/// training's, and the same in a run and in `pupil eval`.
+uint64_t eval_key(size_t index);
+
 /// The settings of the training side.
 TrainerConfig trainer_config(const Config& resolved);
 /// What a microbatch's activations may take of the memory that is free now, in bytes,

@@ -7,13 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/bench_text.h"
 #include "app/bench_work.h"
 #include "app/commands.h"
 #include "app/machine.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "base/progress.h"
-#include "base/table.h"
+#include "mlx/device.h"
+#include "mlx/version.h"
 #include "models/random_model.h"
 #include "ops/cpu/thread_pool.h"
 
@@ -22,16 +24,20 @@ namespace pupil {
 namespace {
 
 namespace fs = std::filesystem;
+namespace mx = mlx::core;
 using Json = nlohmann::ordered_json;
 
 // Works that are run --runs times, and once to warm up: all, and the policy step.
 constexpr int kWorks = 7, kStepWorks = 1;
+
+constexpr int kBatches[] = {1, 8};  // of the table by context
 
 struct BenchOptions {
   std::string model, shape;
   int runs = 3, threads = 0;
   bool json = false, first_step = false;
   PolicyWork work;
+  std::vector<int> contexts;  // empty: no table by context
   bool only_step = false;
   std::string checkpointing = "auto";
 };
@@ -53,16 +59,14 @@ class Bench {
   Bench(const BenchOptions& options, std::string model_dir)
       : options_(options),
         model_dir_(std::move(model_dir)),
-        progress_(
-            "bench",
-            "runs",
-            (options.only_step ? kStepWorks : kWorks) * (options.runs + 1)),
+        progress_("bench", "runs", num_works(options) * (options.runs + 1)),
         model_(model_dir_) {}
 
   /// The whole report, or that of the policy step alone.
   Json run() {
-    Json report = {{"threads", cpu::num_threads()}, {"cpu", cpu_features_text()}};
+    Json report = machine_json();
     if (!options_.only_step) add_sampling(report);
+    if (!options_.contexts.empty()) add_contexts(report);
     model_.attach(recompute());
     add_policy_step(report);
     if (!options_.only_step) add_the_rest(report);
@@ -70,6 +74,23 @@ class Bench {
   }
 
  private:
+  static int num_works(const BenchOptions& options) {
+    auto contexts = options.contexts.size() * std::size(kBatches);
+    return (options.only_step ? kStepWorks : kWorks) + static_cast<int>(contexts);
+  }
+
+  // What has to be the same for two runs to be compared.
+  Json machine_json() const {
+    bool on_gpu = mx::default_device() == mx::Device::gpu;
+    return {
+        {"threads", cpu::num_threads()},
+        {"cpu", cpu_features_text()},
+        {"device", on_gpu ? "gpu" : "cpu"},
+        {"pupil", PUPIL_VERSION},
+        {"mlx", mx::version()},
+        {"runs", options_.runs}};
+  }
+
   std::optional<bool> recompute() const {
     if (options_.checkpointing == "auto") return std::nullopt;
     return options_.checkpointing == "on";
@@ -84,6 +105,35 @@ class Bench {
       report["parts"]["decode_" + std::to_string(rows)] =
           shares([&] { model_.decode_tok_s(rows); });
     }
+  }
+
+  // null where the model has too few positions.
+  void add_contexts(Json& report) {
+    report["contexts"] = Json::array();
+    for (int context : options_.contexts) {
+      for (int batch : kBatches) {
+        Json row = {
+            {"context", context}, {"batch", batch}, {"new_tokens", kContextNewTokens}};
+        row.update(context_figures(context, batch));
+        report["contexts"].push_back(row);
+      }
+    }
+  }
+
+  Json context_figures(int context, int batch) {
+    if (context + kContextNewTokens > model_.max_positions()) {
+      progress_.skip(options_.runs + 1);
+      return {{"prefill_tok_s", nullptr}, {"decode_tok_s", nullptr}};
+    }
+    std::vector<double> prefill;
+    double decode = of_runs([&] {
+      auto speed = model_.context_speed(batch, context);
+      prefill.push_back(speed.prefill_tok_s);
+      return speed.decode_tok_s;
+    });
+    return {
+        {"prefill_tok_s", rounded(median(warm(prefill)), 0.1)},
+        {"decode_tok_s", rounded(decode, 0.1)}};
   }
 
   void add_policy_step(Json& report) {
@@ -181,65 +231,6 @@ class Bench {
   BenchModel model_;
 };
 
-std::string number_text(const Json& value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value.get<double>());
-  return text;
-}
-
-std::string policy_work_text(const Json& step) {
-  return "policy step, " + std::to_string(step["rows"].get<int>()) + " x (" +
-         std::to_string(step["prompt_tokens"].get<int>()) + " + " +
-         std::to_string(step["new_tokens"].get<int>()) + ")" +
-         (step["unshared"].get<bool>() ? ", unshared" : "");
-}
-
-Table figures_table(const Json& r) {
-  Table table{{"work", "figure", "unit"}, {}};
-  auto row =
-      [&](const std::string& work, const char* at, int digits, const char* unit) {
-        const Json::json_pointer pointer(at);
-        if (!r.contains(pointer)) return;
-        table.rows.push_back({work, number_text(r.at(pointer), digits), unit});
-      };
-  row("prefill, 512 tokens", "/prefill_tok_s", 0, "tok/s");
-  row("decode, 1 row", "/decode_tok_s/1", 0, "tok/s");
-  row("decode, 8 rows", "/decode_tok_s/8", 0, "tok/s");
-  row(policy_work_text(r["grpo_step"]), "/grpo_step/seconds", 2, "s");
-  row("  generation", "/grpo_step/generation_s", 2, "s");
-  row("  update", "/grpo_step/update_s", 2, "s");
-  row("  peak memory", "/grpo_step/peak_mb", 0, "MB");
-  row("  as planned before it", "/grpo_step/planned_mb", 0, "MB");
-  row("supervised step, 8 x 160", "/sft_step/seconds", 2, "s");
-  row("  peak memory", "/sft_step/peak_mb", 0, "MB");
-  row("start to first token", "/start_to_first_token_s", 2, "s");
-  row("start to first step's end", "/start_to_first_step_s", 2, "s");
-  return table;
-}
-
-Table parts_table(const Json& parts) {
-  Table table{{"share of the time", "decode 1", "decode 8", "policy step"}, {}};
-  for (const auto& [name, share] : parts["grpo_step"].items()) {
-    std::vector<std::string> cells = {name};
-    for (const char* work : {"decode_1", "decode_8", "grpo_step"}) {
-      auto share_of = parts.value(work, Json::object()).value(name, -1.0);
-      cells.push_back(share_of < 0 ? "" : number_text(100 * share_of, 1) + " %");
-    }
-    table.rows.push_back(cells);
-  }
-  return table;
-}
-
-void print_tables(const Json& r) {
-  std::printf(
-      "%s, %d threads, %s; medians\n\n%s\n%s",
-      r["model"].get<std::string>().c_str(),
-      r["threads"].get<int>(),
-      r["cpu"].get<std::string>().c_str(),
-      terminal_table(figures_table(r)).c_str(),
-      terminal_table(parts_table(r["parts"])).c_str());
-}
-
 void run_bench(const BenchOptions& options) {
   if (options.model.empty() == options.shape.empty()) {
     throw UsageError("[command line] expected either --model or --shape");
@@ -261,8 +252,20 @@ void run_bench(const BenchOptions& options) {
   if (options.json) {
     std::printf("%s\n", report.dump().c_str());
   } else {
-    print_tables(report);
+    const auto text = bench_text(report);
+    std::fwrite(text.data(), 1, text.size(), stdout);
   }
+}
+
+void add_contexts(CLI::App& command, BenchOptions& options) {
+  command
+      .add_option(
+          "--contexts",
+          options.contexts,
+          "also prefill and decode for 1 and 8 prompts of so many tokens: 64,512,2048")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1, 1 << 20));
 }
 
 void add_policy_work(CLI::App& command, BenchOptions& options) {
@@ -302,6 +305,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--threads", options->threads, "0: one a core")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  add_contexts(*command, *options);
   add_policy_work(*command, *options);
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--first-step", options->first_step, "one policy step, no figures")

@@ -68,6 +68,21 @@ double BenchModel::decode_tok_s(int rows) const {
   return static_cast<double>(stats.new_tokens - rows) / stats.decode_s;
 }
 
+ContextSpeed BenchModel::context_speed(int batch, int context) const {
+  std::vector<Prompt> prompts;
+  for (int i = 0; i < batch; ++i)
+    prompts.push_back({some_ids(context, model_.decoder.config.vocab_size, i)});
+  GenerateStats stats;
+  generate(model_, prompts, 1, sampling(kContextNewTokens), {}, &stats);
+  return {
+      static_cast<double>(stats.prompt_tokens) / stats.prefill_s,
+      static_cast<double>(stats.new_tokens - batch) / stats.decode_s};
+}
+
+int BenchModel::max_positions() const {
+  return model_.decoder.config.max_positions;
+}
+
 void BenchModel::attach(std::optional<bool> recompute) {
   attach_lora(model_.decoder, {}, 0);
   LearnerConfig config;

@@ -24,6 +24,14 @@ struct PolicyWork {
   bool unshared = false;  // learn as if every completion had a prompt of its own
 };
 
+/// Tokens a second of one call that samples `batch` prompts of `context` tokens each.
+struct ContextSpeed {
+  double prefill_tok_s = 0, decode_tok_s = 0;
+};
+
+/// New tokens of each row where speed is looked at by context.
+inline constexpr int kContextNewTokens = 32;
+
 /// Where the time of some work went: seconds by operation, and of all of it.
 struct TimeParts {
   std::map<std::string, double> operation_s;
@@ -43,6 +51,12 @@ class BenchModel {
 
   /// Tokens a second of `rows` rows of one prompt of 64 tokens, 64 new ones each.
   double decode_tok_s(int rows) const;
+
+  /// Of `batch` different prompts of `context` tokens, kContextNewTokens new ones each.
+  ContextSpeed context_speed(int batch, int context) const;
+
+  /// The positions that the model has: no context with its new tokens may be longer.
+  int max_positions() const;
 
   /// `recompute`: whether blocks run again in the backward pass; none: where memory
   /// asks for it.

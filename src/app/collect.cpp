@@ -12,6 +12,7 @@
 #include "app/collect_file.h"
 #include "app/collect_rows.h"
 #include "app/commands.h"
+#include "app/fingerprint.h"
 #include "app/reward_table.h"
 #include "app/samples.h"
 #include "base/error.h"
@@ -135,28 +136,9 @@ Json rows_of(
   return pair_rows(group, comparisons, config, options.min_reward, counts);
 }
 
-// Of what decides the rows: a higher cap or more patience goes on with the same file.
 std::string fingerprint_of(const Config& config, const CollectOptions& options) {
-  Config rows = config;
-  rows.logging = {};
-  rows.hardware.threads = 0;
-  const TeacherConfig unset;
-  auto& teacher = rows.teacher;
-  teacher.api_key_env = unset.api_key_env;
-  teacher.known_answer_rate = unset.known_answer_rate;
-  teacher.timeout_s = unset.timeout_s;
-  teacher.max_concurrency = unset.max_concurrency;
-  teacher.max_retries = unset.max_retries;
-  teacher.requests_per_minute = unset.requests_per_minute;
-  teacher.tokens_per_minute = unset.tokens_per_minute;
-  teacher.max_cost_usd = unset.max_cost_usd;
-  teacher.price_per_mtok_in = unset.price_per_mtok_in;
-  teacher.price_per_mtok_out = unset.price_per_mtok_out;
-  teacher.max_outage_s = unset.max_outage_s;
-  teacher.on_failure = unset.on_failure;
-  teacher.cache = unset.cache;
   Sha256 hash;
-  hash.field(dump_yaml(rows)).field(read_file(config.data.train));
+  hash.field(answers_sha256(config)).field(read_file(config.data.train));
   hash.field(options.source).field(options.min_reward.value_or(-1));
   hash.field(int64_t{options.pairs});
   return hash.hex();

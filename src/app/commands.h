@@ -15,6 +15,7 @@ void add_collect(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_diff(CLI::App& app);
 void add_doctor(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_init(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);

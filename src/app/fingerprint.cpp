@@ -33,6 +33,14 @@ void add_file(Sha256& digest, const fs::path& path) {
   }
 }
 
+std::string config_sha256(Config config) {
+  config.logging.run_dir.reset();
+  config.train.max_steps = 0;
+  return sha256_hex(dump_yaml(config));
+}
+
+}  // namespace
+
 std::string files_sha256(const fs::path& folder, bool of_tokenizer) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -49,13 +57,27 @@ std::string files_sha256(const fs::path& folder, bool of_tokenizer) {
   return digest.hex();
 }
 
-std::string config_sha256(Config config) {
-  config.logging.run_dir.reset();
-  config.train.max_steps = 0;
-  return sha256_hex(dump_yaml(config));
+std::string answers_sha256(const Config& config) {
+  Config rows = config;
+  rows.logging = {};
+  rows.hardware.threads = 0;
+  const TeacherConfig unset;
+  auto& teacher = rows.teacher;
+  teacher.api_key_env = unset.api_key_env;
+  teacher.known_answer_rate = unset.known_answer_rate;
+  teacher.timeout_s = unset.timeout_s;
+  teacher.max_concurrency = unset.max_concurrency;
+  teacher.max_retries = unset.max_retries;
+  teacher.requests_per_minute = unset.requests_per_minute;
+  teacher.tokens_per_minute = unset.tokens_per_minute;
+  teacher.max_cost_usd = unset.max_cost_usd;
+  teacher.price_per_mtok_in = unset.price_per_mtok_in;
+  teacher.price_per_mtok_out = unset.price_per_mtok_out;
+  teacher.max_outage_s = unset.max_outage_s;
+  teacher.on_failure = unset.on_failure;
+  teacher.cache = unset.cache;
+  return sha256_hex(dump_yaml(rows));
 }
-
-}  // namespace
 
 RunOrigin run_origin(const Config& config) {
   const auto& folder = config.hardware.mlx_model_path;

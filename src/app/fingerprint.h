@@ -2,6 +2,9 @@
 
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "config/config.h"
 #include "train/run_origin.h"
 
@@ -10,5 +13,13 @@ namespace pupil {
 /// Reads every file of the model's directory once. `config` is resolved; where the run
 /// is written and how long it is to be do not count.
 RunOrigin run_origin(const Config& config);
+
+/// A checksum over the safetensors and JSON files of a model or adapter directory that
+/// are not its tokenizer's, or over those that are.
+std::string files_sha256(const std::filesystem::path& folder, bool of_tokenizer);
+
+/// A checksum of what decides the answers and their scores in a config: a higher cap,
+/// more patience with a teacher or more threads do not count.
+std::string answers_sha256(const Config& config);
 
 }  // namespace pupil

@@ -9,11 +9,10 @@
 
 #include "app/commands.h"
 #include "app/machine.h"
+#include "app/number_option.h"
 #include "app/prompt_tokens.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base/quote.h"
-#include "config/schema.h"
 #include "models/adapters.h"
 #include "rollout/generator.h"
 
@@ -31,19 +30,6 @@ struct GenerateOptions {
 
   GenerateOptions() { sampling.truncation.temperature = 0.0f; }
 };
-
-// As config.yaml takes it: decimal, finite and within `range`.
-template <class T>
-CLI::Validator within(Range range) {
-  auto type = std::is_integral_v<T> ? "an integer" : "a number";
-  auto expected = expected_text(type, range, false);
-  auto check = [range, expected](std::string& text) {
-    T value{};
-    if (parse_value(text, range, value)) return std::string();
-    return "expected " + expected + ", got " + in_quotes(text);
-  };
-  return CLI::Validator(check, "");
-}
 
 void declare_prompts(CLI::App& command, GenerateOptions& o) {
   command.add_option("--model", o.model, "MLX model directory")->required();

@@ -257,7 +257,8 @@ Task mbpp_task(const Line& line) {
 }
 
 /// HumanEval's prompt is the head of a file: imports, helpers, then the signature and
-/// docstring to complete. What stands before the signature is there for the tests too.
+/// docstring to complete. What stands before the signature is there for the answer and
+/// for the tests.
 Task human_eval_task(const Line& line) {
   Task task;
   auto head = prompt_of(line, "prompt");
@@ -272,7 +273,8 @@ Task human_eval_task(const Line& line) {
   task.prompt =
       "Complete this Python function. Answer with the whole function.\n\n```python\n" +
       head + (head.ends_with('\n') ? "```" : "\n```");
-  task.setup = head.substr(0, signature);
+  task.setup = task.preamble = head.substr(0, signature);
+  task.signature = head.substr(signature);
   task.tests = {line.text("test") + "\n\ncheck(" + task.entry_point + ")\n"};
   if (line.has("canonical_solution")) {
     task.solution = head + line.text("canonical_solution");

@@ -39,7 +39,10 @@ struct Task {
   std::string entry_point;          // empty: none stated
   std::vector<std::string> tests;   // Python statements; empty: the task is untested
   std::string setup;                // statements to run before the tests
-  std::vector<IoTest> io_tests;     // for a whole program; the other kind of test
+  std::string preamble;   // runs before the answer's code too: the imports and
+                          // helpers of a file that the answer completes
+  std::string signature;  // of that file: the function's head, down to its docstring
+  std::vector<IoTest> io_tests;  // for a whole program; the other kind of test
   std::vector<TestFile> test_files;
   std::vector<std::string> test_command;  // passes by exit code 0; empty: there is none
   std::string solution;                   // empty: none known

@@ -110,6 +110,18 @@ std::string code_of_answer(std::string_view answer, const std::string& entry_poi
   return std::string(answer);
 }
 
+std::string completed_function(
+    const std::string& signature,
+    std::string_view answer,
+    const std::string& entry_point) {
+  const auto code = code_of_answer(answer, entry_point);
+  if (signature.empty() || is_blank(answer) || defines(code, entry_point)) return code;
+  const auto blocks = fenced_blocks(answer);
+  const auto body = blocks.empty() ? std::string(answer) : blocks.front().code;
+  const auto whole = signature + (signature.ends_with('\n') ? "" : "\n") + body;
+  return parses_as_python(whole) ? whole : code;
+}
+
 namespace {
 
 Language language_of(const std::vector<FencedBlock>& blocks) {

@@ -27,6 +27,15 @@ std::vector<FencedBlock> fenced_blocks(std::string_view answer);
 /// Else "".
 std::string code_of_answer(std::string_view answer, const std::string& entry_point);
 
+/// The function that an answer to "complete this function" defines. `signature` is what
+/// it was shown of it, and empty for other tasks. An answer that defines no
+/// `entry_point` but whose first block, or which itself without blocks, makes a program
+/// behind the signature is its body; else this is `code_of_answer`.
+std::string completed_function(
+    const std::string& signature,
+    std::string_view answer,
+    const std::string& entry_point);
+
 /// An answer's program in the language that the mark of its block names, or that the
 /// task does.
 struct AnswerProgram {

@@ -90,8 +90,21 @@ void run_other_tests(
   grade.num_tests += static_cast<int>(tests.size() - done);
 }
 
+/// Runs what the task puts before an answer. False, with the trouble noted, if it does
+/// not run here: that is no answer's fault.
+bool load_preamble(const Submission& submission, BoxTalk& student, Grade& grade) {
+  if (submission.preamble.empty()) return true;
+  student.send('C', submission.preamble);
+  const auto reply = student.receive();
+  if (blames_box(student, grade)) return false;
+  const std::string failure = failure_of(reply, student, grade);
+  if (!failure.empty()) grade.trouble = "the code that the task gives " + failure;
+  return failure.empty();
+}
+
 /// Loads the code. False, with the reason noted, if it does not run.
 bool load(const Submission& submission, BoxTalk& student, Grade& grade) {
+  if (!load_preamble(submission, student, grade)) return false;
   student.send('C', submission.code);
   const auto reply = student.receive();
   if (blames_box(student, grade)) return false;

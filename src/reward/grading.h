@@ -26,6 +26,7 @@ struct Grade {
 
 /// What is graded: code, and what it must do.
 struct Submission {
+  std::string preamble = {};  // the task's own code, run before the answer's
   std::string code;
   std::string entry_point;
   std::vector<std::string> classes = {};  // of the code, that tests make objects of

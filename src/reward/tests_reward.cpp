@@ -65,6 +65,7 @@ class Grader {
     const auto constant = worth_of_a_guess(task, tests);
     if (!is_for_programs(task)) {
       const Submission submission{
+          .preamble = task.preamble,
           .code = program.code,
           .entry_point = entry_point_of(task),
           .classes = classes_of_answer(task),
@@ -130,7 +131,9 @@ std::optional<AnswerProgram> code_for(const Task& task, const std::string& answe
     const auto program = program_of_answer(answer, task.language);
     if (!program || program->language != Language::python) return program;
   }
-  return AnswerProgram{Language::python, code_of_answer(answer, entry_point_of(task))};
+  return AnswerProgram{
+      Language::python,
+      completed_function(task.signature, answer, entry_point_of(task))};
 }
 
 /// The different pairs of task and code, each with the samples that it stands for.

@@ -36,19 +36,18 @@ std::vector<int> ks_of(int num_samples) {
   return ks;
 }
 
+bool are_tested(const std::vector<std::string>& rewards) {
+  return std::find(rewards.begin(), rewards.end(), "tests") != rewards.end();
+}
+
 // Of the samples whose tests were run; none where they are fewer than k.
 std::vector<std::optional<double>> passes_at(
-    const RolloutGroup& group, size_t tests, const std::vector<int>& ks) {
-  int count = 0, passed = 0;
-  for (const auto& rollout : group.rollouts) {
-    auto score = score_at(rollout, tests);
-    count += score.has_value();
-    passed += score.value_or(0) >= 1.0;
-  }
+    const Passes& passes, const std::vector<int>& ks) {
   std::vector<std::optional<double>> values;
   for (int k : ks) {
     values.push_back(
-        count >= k ? std::optional(pass_at_k(count, passed, k)) : std::nullopt);
+        passes.tested >= k ? std::optional(pass_at_k(passes.tested, passes.passed, k))
+                           : std::nullopt);
   }
   return values;
 }
@@ -64,10 +63,8 @@ std::vector<std::optional<double>> values_of(
     values.push_back(
         mean_over(group, [&](const Rollout& r) { return score_at(r, k); }));
   }
-  auto tests = std::find(names.begin(), names.end(), "tests");
-  if (tests != names.end()) {
-    size_t k = tests - names.begin();
-    auto passes = passes_at(group, k, ks);
+  if (are_tested(names)) {
+    auto passes = passes_at(passes_of(group, names), ks);
     values.insert(values.end(), passes.begin(), passes.end());
   }
   values.push_back(mean_over(group, [](const Rollout& r) {
@@ -80,9 +77,8 @@ std::vector<std::string> metric_names(
     const std::vector<std::string>& rewards, const std::vector<int>& ks) {
   std::vector<std::string> names = {"reward"};
   names.insert(names.end(), rewards.begin(), rewards.end());
-  bool tested = std::find(rewards.begin(), rewards.end(), "tests") != rewards.end();
   for (int k : ks) {
-    if (tested) names.push_back("pass@" + std::to_string(k));
+    if (are_tested(rewards)) names.push_back("pass@" + std::to_string(k));
   }
   names.push_back("length");
   return names;
@@ -113,20 +109,37 @@ void add_group(
 
 }  // namespace
 
+Passes passes_of(const RolloutGroup& group, const std::vector<std::string>& rewards) {
+  Passes passes;
+  const size_t tests =
+      std::find(rewards.begin(), rewards.end(), "tests") - rewards.begin();
+  for (const auto& rollout : group.rollouts) {
+    auto score = score_at(rollout, tests);
+    passes.tested += score.has_value();
+    passes.passed += score.value_or(0) >= 1.0;
+  }
+  return passes;
+}
+
+Evaluation evaluation_of(
+    std::span<const RolloutGroup> groups,
+    const std::vector<std::string>& rewards,
+    const std::vector<int>& ks) {
+  Evaluation evaluation;
+  evaluation.metrics = metric_names(rewards, ks);
+  evaluation.values.resize(evaluation.metrics.size());
+  for (const auto& group : groups) add_group(evaluation, group, rewards, ks);
+  return evaluation;
+}
+
 Evaluation evaluate(
     std::vector<RolloutGroup> groups,
     const Stages& stages,
     const SamplingPlan& plan,
     const std::function<void()>& on_token) {
-  Evaluation evaluation;
-  auto ks = ks_of(plan.num_generations);
-  evaluation.metrics = metric_names(stages.reward_names, ks);
-  evaluation.values.resize(evaluation.metrics.size());
   sample_with_progress(stages, groups, plan, on_token);
   score_with_progress(stages, groups, plan);
-  for (const auto& group : groups)
-    add_group(evaluation, group, stages.reward_names, ks);
-  return evaluation;
+  return evaluation_of(groups, stages.reward_names, ks_of(plan.num_generations));
 }
 
 Json to_json(const Evaluation& evaluation) {

@@ -23,6 +23,21 @@ struct Evaluation {
   std::vector<std::string> answers;  // [tasks], one of median reward
 };
 
+/// Of sampled and scored groups, with pass@k for these `ks`. `rewards`: the functions'
+/// names in the order of Rollout::scores.
+Evaluation evaluation_of(
+    std::span<const RolloutGroup> groups,
+    const std::vector<std::string>& rewards,
+    const std::vector<int>& ks);
+
+/// A task's samples that had their tests run, and those of them that passed all.
+struct Passes {
+  int tested = 0, passed = 0;
+};
+
+/// Zeros where no function is called "tests".
+Passes passes_of(const RolloutGroup& group, const std::vector<std::string>& rewards);
+
 /// Samples `plan.num_generations` answers to each group's prompt and scores them. The
 /// prompts' keys fix the random streams, so that two evaluations compare like with
 /// like. `on_token` is called as tokens come and may throw to end it.

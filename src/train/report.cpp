@@ -8,16 +8,13 @@
 #include "base/progress.h"
 #include "base/table.h"
 #include "train/bootstrap.h"
+#include "train/interval_json.h"
 
 namespace pupil {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json to_json(const Interval& interval) {
-  return {{"mean", interval.mean}, {"ci95", {interval.low, interval.high}}};
-}
 
 Json to_json(const BestCheckpoint& best) {
   return {
@@ -49,27 +46,14 @@ size_t best_example(const Evaluation& before, const Evaluation& after) {
   return best;
 }
 
-std::string cell(const Json& value, bool is_signed) {
-  char text[96];
-  const char* format = is_signed ? "%+.3f [%+.3f, %+.3f]" : "%.3f [%.3f, %.3f]";
-  std::snprintf(
-      text,
-      sizeof text,
-      format,
-      value["mean"].get<double>(),
-      value["ci95"][0].get<double>(),
-      value["ci95"][1].get<double>());
-  return text;
-}
-
 Table table_of(const Json& report) {
   Table table{{"metric", "before [95 %]", "after [95 %]", "difference [95 %]"}, {}};
   for (const auto& [name, before] : report["before"].items()) {
     table.rows.push_back(
         {name,
-         cell(before, false),
-         cell(report["after"][name], false),
-         cell(report["difference"][name], true)});
+         interval_text(before, false),
+         interval_text(report["after"][name], false),
+         interval_text(report["difference"][name], true)});
   }
   return table;
 }

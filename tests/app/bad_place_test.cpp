@@ -90,6 +90,15 @@ TEST_F(SmallDisk, WhenFullEndsAConversionAndLeavesNothing) {
   EXPECT_EQ(names_in(disk()), std::vector<std::string>{"filler"});
 }
 
+TEST_F(SmallDisk, WhenFullEndsAnEvaluationAndLeavesNothing) {
+  fill_up_to(0);
+  auto run = world_.run(
+      "eval --model model --tasks tasks.jsonl --max-tokens 2 --out disk/out "
+      "'--reward.functions=[{name: format}]'");
+  EXPECT_TRUE(failed(run, 1, "No space left on device"));
+  EXPECT_EQ(names_in(disk()), std::vector<std::string>{"filler"});
+}
+
 TEST_F(SmallDisk, WhenFullAtTheStartOfARunIsNamed) {
   fill_up_to(0);
   auto run = world_.run("train -c config.yaml --logging.run_dir=disk/run");
@@ -103,6 +112,8 @@ TEST_F(SmallDisk, WhenReadOnlyIsNamed) {
        {"train --resume disk/run --train.max_steps=4",
         "train -c config.yaml --logging.run_dir=disk/other",
         "convert --from model --to disk/out",
+        "eval --model model --tasks tasks.jsonl --max-tokens 2 --out disk/out "
+        "'--reward.functions=[{name: format}]'",
         "init disk/config.yaml"}) {
     EXPECT_TRUE(failed(world_.run(command), 1, "Read-only file system")) << command;
   }

@@ -73,6 +73,33 @@ TEST(Bench, TimesAPolicyStepOfAnySize) {
   expect_positive(step, "/planned_mb");
 }
 
+TEST(Bench, TimesContextsWhereTheModelAllows) {
+  TinyWorld world;
+  std::string command = "bench --model model --runs 1 --only-step --contexts 16,250 ";
+  auto run = world.run(command + "--json");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto report = json::parse(run.output);
+  const auto& rows = report.at("contexts");
+  ASSERT_EQ(rows.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(rows[i].at("context"), i < 2 ? 16 : 250);
+    EXPECT_EQ(rows[i].at("batch"), i % 2 ? 8 : 1);
+    for (const char* figure : {"prefill_tok_s", "decode_tok_s"}) {
+      if (i < 2) {
+        EXPECT_GT(rows[i].at(figure).get<double>(), 0);
+      } else {
+        EXPECT_TRUE(rows[i].at(figure).is_null()) << "the model has 256 positions";
+      }
+    }
+  }
+  for (const char* setting : {"threads", "cpu", "device", "pupil", "mlx", "runs"})
+    EXPECT_TRUE(report.contains(setting)) << setting;
+  auto table = world.run(command);
+  ASSERT_EQ(table.exit_code, 0) << table.errors;
+  EXPECT_NE(table.output.find("prefill tok/s"), std::string::npos) << table.output;
+  EXPECT_TRUE(failed(world.run("bench --model model --contexts 0"), 2, "--contexts"));
+}
+
 TEST(Bench, WantsOneModel) {
   TinyWorld world;
   EXPECT_TRUE(failed(world.run("bench"), 2, "expected either --model or --shape"));

@@ -65,6 +65,8 @@ TEST(Tasks, ReadsHumanEval) {
   EXPECT_NE(tasks[0].prompt.find("```python\nimport math"), std::string::npos);
   EXPECT_TRUE(tasks[0].prompt.ends_with("\n```"));
   EXPECT_EQ(tasks[0].setup, "import math\n\n");
+  EXPECT_EQ(tasks[0].preamble, tasks[0].setup);
+  EXPECT_EQ(tasks[0].signature, "def f(x):\n  \"\"\"Do.\"\"\"\n");
   ASSERT_EQ(tasks[0].tests.size(), 1u);
   EXPECT_TRUE(tasks[0].tests[0].ends_with("\ncheck(f)\n"));
   EXPECT_TRUE(tasks[0].solution.ends_with("\"\"\"Do.\"\"\"\n  return x\n"));

@@ -42,6 +42,42 @@ TEST(TestsReward, ShareOfTestsPassed) {
   EXPECT_EQ(value_of(task, "raise ValueError('x')"), 0.0);
 }
 
+// HumanEval's form: the answer completes a file that begins so.
+Task completing_task() {
+  Task task = make_task(
+      "unshift", {"def check(f):\n    assert f(shift(3)) == 3\n\ncheck(unshift)\n"});
+  task.preamble = "BY = 5\ndef shift(x):\n    return x + BY\n\n";
+  task.setup = task.preamble;
+  task.signature = "def unshift(x):\n    \"\"\"Takes it back.\"\"\"\n";
+  return task;
+}
+
+TEST(TestsReward, AnAnswerStandsBehindWhatItsTaskGives) {
+  const Task task = completing_task();
+  EXPECT_EQ(value_of(task, "def unshift(x):\n    return x - BY"), 1.0);
+  EXPECT_EQ(value_of(task, "    return x - BY"), 1.0);
+  EXPECT_EQ(score(task, "    return x - BY\n").value, 1.0);
+  EXPECT_EQ(value_of(task, "return x - BY"), 0.0);
+  EXPECT_EQ(value_of(task, "    return x + BY"), 0.0);
+  EXPECT_EQ(score(task, "I do not know.").value, 0.0);
+}
+
+// The tests use the task's own, whatever the answer puts in its place.
+TEST(TestsReward, AnAnswerCannotReplaceTheHelpersOfTheTests) {
+  const Task task = completing_task();
+  EXPECT_EQ(
+      value_of(task, "def shift(x):\n    return x\ndef unshift(x):\n    return x"),
+      0.0);
+}
+
+TEST(TestsReward, APreambleThatDoesNotRunHereIsNoAnswersFault) {
+  Task task = completing_task();
+  task.preamble = "import not_installed_here\n";
+  auto result = score(task, fenced("def unshift(x):\n    return x"));
+  EXPECT_FALSE(result.value);
+  EXPECT_NE(result.reason.find("not_installed_here"), std::string::npos);
+}
+
 TEST(TestsReward, UnscoredAndZero) {
   Task task = square_task();
   EXPECT_EQ(score(task, "I do not know.").value, 0.0);
