@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ops/cpu/attention_primitive.h"
+#include "ops/masked_attention.h"
 
 namespace pupil {
 namespace {
@@ -35,9 +36,9 @@ mx::array decode_group(
     const SharedPrefix& prefix,
     const mx::array& tail_k,
     const mx::array& tail_v,
-    float scale) {
-  return mx::fast::scaled_dot_product_attention(
-      q, behind_prefix(prefix.k, tail_k), behind_prefix(prefix.v, tail_v), scale);
+    const AttentionRule& rule) {
+  return masked_attention(
+      q, behind_prefix(prefix.k, tail_k), behind_prefix(prefix.v, tail_v), rule);
 }
 
 mx::array plain_decode(
@@ -46,7 +47,7 @@ mx::array plain_decode(
     const mx::array& tail_k,
     const mx::array& tail_v,
     int length,
-    float scale) {
+    const AttentionRule& rule) {
   auto own_k = first_positions(tail_k, length);
   auto own_v = first_positions(tail_v, length);
   std::vector<mx::array> groups;
@@ -58,7 +59,7 @@ mx::array plain_decode(
         prefix,
         rows_of(own_k, row, end),
         rows_of(own_v, row, end),
-        scale));
+        rule));
     row = end;
   }
   return mx::concatenate(groups, 0);
@@ -145,6 +146,50 @@ void check_segments(const mx::array& q, const std::vector<Segment>& segments) {
         " tokens, expected " + std::to_string(q.shape(0)));
 }
 
+// Of the tokens of one segment, with those of its parent.
+int most_keys(const std::vector<Segment>& segments) {
+  int most = 0;
+  for (const auto& s : segments) {
+    int before = s.parent < 0 ? 0 : segments[s.parent].length;
+    most = std::max(most, before + s.length);
+  }
+  return most;
+}
+
+int most_keys(const std::vector<SharedPrefix>& prefixes) {
+  int most = 0;
+  for (const auto& prefix : prefixes) most = std::max(most, prefix.k.shape(2));
+  return most;
+}
+
+/// What rows have seen, as decode_attention takes it.
+struct Seen {
+  std::vector<SharedPrefix> prefixes;
+  mx::array tail_k, tail_v;
+  int length;
+};
+
+mx::array positions_between(const mx::array& x, int begin, int end) {
+  auto stop = x.shape();
+  stop[2] = end;
+  return mx::slice(x, {0, 0, begin, 0}, stop);
+}
+
+// The last `window` keys of each row.
+Seen within_window(Seen seen, int window) {
+  for (auto& prefix : seen.prefixes) {
+    int size = prefix.k.shape(2);
+    int begin = std::clamp(size + seen.length - window, 0, size);
+    prefix.k = positions_between(prefix.k, begin, size);
+    prefix.v = positions_between(prefix.v, begin, size);
+  }
+  int begin = std::max(0, seen.length - window);
+  seen.tail_k = positions_between(seen.tail_k, begin, seen.length);
+  seen.tail_v = positions_between(seen.tail_v, begin, seen.length);
+  seen.length -= begin;
+  return seen;
+}
+
 }  // namespace
 
 mx::array packed_attention(
@@ -152,11 +197,12 @@ mx::array packed_attention(
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale) {
+    const AttentionRule& rule) {
   check_heads(q, k);
   check_segments(q, segments);
-  if (cpu::on_cpu()) return cpu::fused_attention(q, k, v, segments, scale);
-  return packed_attention_fallback(q, k, v, segments, scale);
+  if (cpu::on_cpu() && rule.is_plain(most_keys(segments)))
+    return cpu::fused_attention(q, k, v, segments, rule.scale);
+  return packed_attention_fallback(q, k, v, segments, rule);
 }
 
 mx::array packed_attention_fallback(
@@ -164,7 +210,7 @@ mx::array packed_attention_fallback(
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale) {
+    const AttentionRule& rule) {
   std::vector<int> begins = {0};
   for (const auto& s : segments) begins.push_back(begins.back() + s.length);
   std::vector<mx::array> outs;
@@ -181,9 +227,8 @@ mx::array packed_attention_fallback(
       keys = behind_prefix(prefix(k), keys);
       values = behind_prefix(prefix(v), values);
     }
-    auto out = mx::fast::scaled_dot_product_attention(
-        padded(q, family), keys, values, scale, "causal");
-    outs.push_back(unpadded(out, family));
+    outs.push_back(
+        unpadded(masked_attention(padded(q, family), keys, values, rule), family));
   }
   return outs.empty() ? mx::zeros_like(q) : mx::concatenate(outs, 0);
 }
@@ -194,12 +239,22 @@ mx::array decode_attention(
     const mx::array& tail_k,
     const mx::array& tail_v,
     int length,
-    float scale) {
+    const AttentionRule& rule) {
   check_heads(q, tail_k);
   check_rows(q, prefixes);
-  if (cpu::on_cpu())
-    return cpu::fused_decode(q, prefixes, tail_k, tail_v, length, scale);
-  return plain_decode(q, prefixes, tail_k, tail_v, length, scale);
+  if (!rule.is_plain(most_keys(prefixes) + length) && rule.window > 0) {
+    auto inside = within_window({prefixes, tail_k, tail_v, length}, rule.window);
+    return decode_attention(
+        q,
+        inside.prefixes,
+        inside.tail_k,
+        inside.tail_v,
+        inside.length,
+        {rule.scale, 0, rule.softcap});
+  }
+  if (cpu::on_cpu() && rule.softcap == 0)
+    return cpu::fused_decode(q, prefixes, tail_k, tail_v, length, rule.scale);
+  return plain_decode(q, prefixes, tail_k, tail_v, length, rule);
 }
 
 }  // namespace pupil

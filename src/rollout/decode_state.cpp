@@ -15,6 +15,12 @@ mx::array int_array(const std::vector<int>& values) {
   return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
 }
 
+int longest(const std::vector<std::vector<int>>& prompts) {
+  size_t most = 0;
+  for (const auto& prompt : prompts) most = std::max(most, prompt.size());
+  return static_cast<int>(most);
+}
+
 }  // namespace
 
 DecodeState::DecodeState(
@@ -24,7 +30,8 @@ DecodeState::DecodeState(
     int capacity,
     bool fused)
     : model_(model),
-      blocks_(fused ? decode_blocks(model) : DecodeBlocks()),
+      blocks_(
+          fused ? decode_blocks(model, longest(prompts) + capacity) : DecodeBlocks()),
       capacity_(capacity),
       logits_(0.0f) {
   std::vector<PrefixCache> caches;
@@ -83,7 +90,7 @@ mx::array DecodeState::attend(
       tail_k_[layer],
       tail_v_[layer],
       length_ + 1,
-      attention_scale(model_));
+      attention_rule(model_.config, layer));
   return mx::squeeze(out, 2);
 }
 
@@ -97,12 +104,12 @@ mx::array DecodeState::run_layers(const mx::array& tokens) {
 }
 
 mx::array DecodeState::run_blocks(const mx::array& tokens) {
-  auto table = rope_table(int_array(positions_), model_.rope_periods);
-  auto x = model_.model.embed_tokens.rows(tokens, model_.dtype);  // [R, D]
+  auto table = model_.turns(int_array(positions_), LayerRope::global);
+  auto x = model_.embed(tokens);  // [R, D]
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     cpu::BlockCache cache{prefixes_[layer], tail_k_[layer], tail_v_[layer], length_};
-    auto result =
-        cpu::decode_block(blocks_[layer], x, table, cache, attention_scale(model_));
+    auto rule = attention_rule(model_.config, static_cast<int>(layer));
+    auto result = cpu::decode_block(blocks_[layer], x, table, cache, rule.scale);
     x = result.x;
     tail_k_[layer] = result.tail_k;
     tail_v_[layer] = result.tail_v;

@@ -150,7 +150,11 @@ const std::vector<Row> kRows = {
 
 const std::vector<Row> kBiases = {
     {"blk.0.attn_q.bias", "model.layers.0.self_attn.q_proj.bias", GgufType::f32, 64, 0},
-    {"blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias", GgufType::f32, 32, 0},
+    {"blk.0.attn_k.bias",
+     "model.layers.0.self_attn.k_proj->bias",
+     GgufType::f32,
+     32,
+     0},
     {"blk.0.attn_v.bias",
      "model.layers.0.self_attn.v_proj.bias",
      GgufType::f32,
@@ -226,7 +230,7 @@ TEST_F(ConvertGguf, AQwen2KeepsItsRowsAndBiases) {
   convert(put(file("qwen2", rows)));
   expect_weights(rows, /*turned=*/false);
   auto decoder = load_model(to()).decoder;
-  EXPECT_TRUE(decoder.model.layers[0].self_attn.k_proj.bias);
+  EXPECT_TRUE(decoder.model.layers[0].self_attn.k_proj->bias);
 }
 
 TEST_F(ConvertGguf, ALlamasBiasesTurnWithTheirRows) {

@@ -129,7 +129,7 @@ TEST_F(Convert, TheModelAndItsTokenizerLoadAndSayTheSame) {
   EXPECT_FALSE(config().contains("model_file"));
   auto model = load_model(to());
   EXPECT_EQ(model.eos_ids, (std::vector<int>{1, 0}));
-  auto loaded = model.decoder.model.layers[0].mlp.up_proj.base.weight;
+  auto loaded = model.decoder.model.layers[0].mlp->up_proj->base.weight;
   EXPECT_TRUE(same(loaded, tensors.at("model.layers.0.mlp.up_proj.weight")));
 }
 
