@@ -32,11 +32,12 @@ LLAMA3 = dict(
 LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=4.0)
 YARN = dict(
     rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
-# Smaller, for the families to come: pad, bos and eos would lie outside the vocabulary.
+# Smaller. A padding token would have no gradient; the others would lie outside the
+# vocabulary.
 SMALL = dict(
     vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
     num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
-    rms_norm_eps=1e-5, pad_token_id=0, bos_token_id=1, eos_token_id=1,
+    rms_norm_eps=1e-5, pad_token_id=None, bos_token_id=1, eos_token_id=1,
 )
 HEADS = dict(head_dim=8)
 WINDOW = dict(sliding_window=5)

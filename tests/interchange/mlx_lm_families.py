@@ -55,7 +55,7 @@ def put_source(folder, config, weights):
 
 
 def config_of(golden):
-    config = json.loads((golden / "config.json").read_text())
+    config = json.loads((golden / "config.json").read_text()) | {"eos_token_id": 1}
     if config["model_type"] == "phi3":
         config["rope_parameters"] = {
             "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}
@@ -87,7 +87,7 @@ def ours(pupil, model_dir, tokens, adapter=None):
     command = [pupil, "logprobs", "--model", str(model_dir)]
     command += ["--adapter", str(adapter)] if adapter else []
     out = subprocess.run(command, input=json.dumps({"input_ids": tokens}) + "\n",
-                         capture_output=True, text=True, check=True).stdout
+                         stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(out)["logprobs"]
 
 
