@@ -36,8 +36,9 @@ TOKENIZER = {"version": "1.0", "added_tokens": [], "model": {
 WIDER = {"hidden_size": 64, "intermediate_size": 96, "moe_intermediate_size": 32,
          "head_dim": 16, "vocab_size": 64}
 TOLERANCE = 2e-4  # nats, float32 in another order
-# With the embedding in 4 bits we multiply unpacked float32; so do they.
-TOLERANCE_PACKED = 2e-3
+# Of packed weights other kernels take the sums; a wrong operation is off by a tenth and
+# more.
+TOLERANCE_PACKED = 1e-2
 
 
 def text_for(config):

@@ -150,11 +150,7 @@ const std::vector<Row> kRows = {
 
 const std::vector<Row> kBiases = {
     {"blk.0.attn_q.bias", "model.layers.0.self_attn.q_proj.bias", GgufType::f32, 64, 0},
-    {"blk.0.attn_k.bias",
-     "model.layers.0.self_attn.k_proj->bias",
-     GgufType::f32,
-     32,
-     0},
+    {"blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias", GgufType::f32, 32, 0},
     {"blk.0.attn_v.bias",
      "model.layers.0.self_attn.v_proj.bias",
      GgufType::f32,

@@ -291,7 +291,7 @@ TEST_F(Convert, AConfigurationThatLiesIsRefusedBeforeAnythingIsWritten) {
            {{{"hidden_act", "gelu"}}, "known: silu"},
            {{{"attention_bias", true}}, "bias' is missing"},
            {{{"tie_word_embeddings", false}}, "'lm_head.weight' is missing"},
-           {{{"rope_scaling", {{"type", "yarn"}}}}, "yarn"},
+           {{{"rope_scaling", {{"type", "mrope"}}}}, "mrope"},
            {{{"quantization", {{"bits", 4}}}}, "quantised already"}}) {
     put();
     change_config(changes);
