@@ -41,7 +41,7 @@ Work step_work(int rows) {
 // a fortieth of the time.
 Call steps(int rows, bool fused) {
   std::vector<int> prompt(kPrompt, 7);
-  auto state = std::make_shared<DecodeState>(decoder(), fused);
+  auto state = std::make_shared<DecodeState>(decoder(), 9 * kSteps + kPrompt, fused);
   mx::eval(state->add({prompt}, rows));
   auto calls = std::make_shared<int>(0);
   return [=, tokens = ids(rows, kVocab)] {

@@ -66,7 +66,7 @@ class DigitJudge {
  private:
   // What is loaded lazily belongs to this thread's stream, which no other may use.
   void evaluate_weights() {
-    std::vector<mx::array> all = {decoder_.rope_periods};
+    std::vector<mx::array> all = {decoder_.rope_periods, decoder_.local_rope_periods};
     for_each_leaf(decoder_, "", [&](const std::string&, const mx::array& weight) {
       all.push_back(weight);
     });

@@ -249,7 +249,8 @@ void run_train(const TrainOptions& options) {
   RunDir run(
       *session.config.logging.run_dir,
       options.resume,
-      adapter_config_text(lora, fs::absolute(session.model.path).string()),
+      adapter_config_text(
+          lora, session.model.decoder, fs::absolute(session.model.path).string()),
       run_origin(session.config));
   if (session.teacher) session.teacher->keep_ledger(run.path() / "teacher.sqlite");
   run.write("config.yaml", dump_yaml(session.config));

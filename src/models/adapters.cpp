@@ -6,6 +6,7 @@
 #include "formats/safetensors.h"
 #include "models/json_fields.h"
 #include "models/peft_adapter.h"
+#include "models/text_model.h"
 
 namespace pupil {
 
@@ -89,10 +90,15 @@ AdapterFiles read_files(const std::string& dir) {
   return {mlx_lora_config(fields, path), dir + "/adapters.safetensors", false};
 }
 
+// By their names in the text model; what has none there keeps its own.
 Checkpoint::Tensors read_tensors(const AdapterFiles& files) {
-  if (files.peft) return read_peft_tensors(files.tensors);
   read_safetensors_header(files.tensors);
-  return mx::load_safetensors(files.tensors).first;
+  auto stored = files.peft ? read_peft_tensors(files.tensors)
+                           : mx::load_safetensors(files.tensors).first;
+  Checkpoint::Tensors tensors;
+  for (auto& [name, tensor] : stored)
+    tensors.emplace(text_tensor_name(name).value_or(name), tensor);
+  return tensors;
 }
 
 }  // namespace
@@ -120,13 +126,13 @@ void save_adapter_tensors(const Decoder& model, const std::string& path) {
   auto arrays = trained_arrays(model);
   Checkpoint::Tensors tensors;
   for (size_t i = 0; i < paths.size(); ++i) {
-    tensors.emplace(paths[i], mx::contiguous(arrays[i]));
+    tensors.emplace(model.config.name_prefix + paths[i], mx::contiguous(arrays[i]));
   }
   mx::save_safetensors(path, tensors, {{"format", "mlx"}});
 }
 
 std::string adapter_config_text(
-    const LoraConfig& config, const std::string& model_dir) {
+    const LoraConfig& config, const Decoder& model, const std::string& model_dir) {
   nlohmann::ordered_json json = {
       {"fine_tune_type", config.fine_tune_type},
       {"model", model_dir},
@@ -138,7 +144,7 @@ std::string adapter_config_text(
         {"scale", scale_of(config)},
         {"dropout", config.dropout}};
   }
-  parameters["keys"] = listed_keys(config.keys);
+  parameters["keys"] = listed_keys(config.keys, model);
   json["lora_parameters"] = parameters;
   return json.dump(2) + "\n";
 }

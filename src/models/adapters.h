@@ -23,7 +23,8 @@ void load_adapters(Decoder& model, const std::string& adapter_dir);
 /// Writes the trained arrays of `model` to `path` (a safetensors file).
 void save_adapter_tensors(const Decoder& model, const std::string& path);
 
-/// The text of adapter_config.json for `config` on a model read from `model_dir`.
-std::string adapter_config_text(const LoraConfig& config, const std::string& model_dir);
+/// The text of adapter_config.json for `config` on `model`, read from `model_dir`.
+std::string adapter_config_text(
+    const LoraConfig& config, const Decoder& model, const std::string& model_dir);
 
 }  // namespace pupil

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "ops/attention.h"
-
 namespace pupil {
 
 namespace {
@@ -23,9 +21,12 @@ mx::array int_array(const std::vector<int>& values) {
 }
 
 AttendFn attend_within(const Decoder& model, std::vector<Segment> segments) {
-  return [segments = std::move(segments), scale = attention_scale(model)](
-             int, const mx::array& q, const mx::array& k, const mx::array& v) {
-    return packed_attention(q, k, v, segments, scale);
+  std::vector<AttentionRule> rules;
+  for (int i = 0; i < model.config.num_layers; ++i)
+    rules.push_back(attention_rule(model.config, i));
+  return [segments = std::move(segments), rules = std::move(rules)](
+             int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
+    return packed_attention(q, k, v, segments, rules.at(layer));
   };
 }
 
@@ -55,8 +56,10 @@ struct Branches {
 
 }  // namespace
 
-float attention_scale(const Decoder& model) {
-  return 1.0f / std::sqrt(static_cast<float>(model.config.head_dim));
+AttentionRule attention_rule(const DecoderConfig& config, int layer) {
+  float scale = config.attention_scale;
+  if (scale == 0) scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  return {scale, config.layer(layer).window, config.attention_cap};
 }
 
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {

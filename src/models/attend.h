@@ -4,6 +4,7 @@
 #pragma once
 
 #include "models/decoder.h"
+#include "ops/attention.h"
 
 namespace pupil {
 
@@ -12,8 +13,8 @@ struct PrefixCache {
   std::vector<mx::array> k, v;
 };
 
-/// What scores are multiplied by: 1 / sqrt(E).
-float attention_scale(const Decoder& model);
+/// How scores of a layer become weights.
+AttentionRule attention_rule(const DecoderConfig& config, int layer);
 
 /// Hidden states of whole sequences of equal length. tokens [B, T] int32 -> [B, T, D].
 /// Right padding changes nothing at the tokens before it.

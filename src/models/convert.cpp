@@ -35,15 +35,17 @@ mx::array unpacked(const QuantizedWeight& weight) {
       weight.bits);
 }
 
-// Matrices are the linears and the embedding; a row must divide into groups.
-bool is_packed(const mx::Shape& shape, const ConvertOptions& options) {
-  return options.quantize && shape.size() == 2 &&
-         shape.back() % options.quantize->group_size == 0;
+// Matrices, and stacks of them, are the linears and the embedding; a row must divide
+// into groups. A router is small, and what it chooses hangs on its last bits.
+bool is_packed(const SourceTensor& tensor, const ConvertOptions& options) {
+  return options.quantize && tensor.shape.size() >= 2 &&
+         !tensor.name.ends_with(".mlp.gate.weight") &&
+         tensor.shape.back() % options.quantize->group_size == 0;
 }
 
-// `loaded` as it is to be written.
-SourceArray converted(
-    SourceArray loaded, const mx::Shape& shape, const ConvertOptions& options) {
+// The tensor as it is to be written.
+SourceArray converted(const SourceTensor& tensor, const ConvertOptions& options) {
+  auto loaded = tensor.load();
   auto* packed = std::get_if<QuantizedWeight>(&loaded);
   if (packed && !options.quantize) {
     packed->scales = cast(packed->scales, options);
@@ -53,7 +55,7 @@ SourceArray converted(
   auto dense =
       packed ? mx::astype(unpacked(*packed), mx::float16) : std::get<mx::array>(loaded);
   dense = cast(dense, options);
-  if (!is_packed(shape, options)) return dense;
+  if (!is_packed(tensor, options)) return dense;
   auto [group_size, bits] = *options.quantize;
   auto parts = mx::quantize(dense, group_size, bits);
   return QuantizedWeight{parts.at(0), parts.at(1), parts.at(2), group_size, bits};
@@ -180,7 +182,7 @@ ConvertSummary convert_model(
   size_t done = 0;
   for (auto& tensor : source.tensors) {
     progress(done++, source.tensors.size(), conversion.summary().total().bytes);
-    conversion.add(tensor, converted(tensor.load(), tensor.shape, options));
+    conversion.add(tensor, converted(tensor, options));
   }
   auto summary = conversion.finish();
   auto config = final_config(source, conversion, options);

@@ -1,5 +1,7 @@
 #include "models/decode_blocks.h"
 
+#include "models/attend.h"
+
 namespace pupil {
 
 namespace {
@@ -9,16 +11,29 @@ bool can_fuse(const Linear& linear) {
   return !linear.base.scales || has_cpu_kernel(linear.base.packed());
 }
 
+// Whether every block's maths is that of the kernel.
+bool is_plain(const DecoderConfig& c, int most_tokens) {
+  for (int i = 0; i < c.num_layers; ++i) {
+    auto layer = c.layer(i);
+    if (layer.rope != LayerRope::global || layer.is_sparse) return false;
+    if (!attention_rule(c, i).is_plain(most_tokens)) return false;
+  }
+  bool turns_whole_heads = 2 * static_cast<int>(c.rope_periods.size()) == c.head_dim;
+  return turns_whole_heads && c.norms == NormPlace::before && !c.norms_add_one &&
+         c.query_norm == QueryNorm::none && !c.fused_projections && !c.uses_gelu &&
+         c.residual_scale == 1;
+}
+
 bool can_fuse(const DecoderLayer& layer) {
   const auto& a = layer.self_attn;
-  const auto& m = layer.mlp;
+  const auto& m = *layer.mlp;
   for (const auto* linear :
-       {&a.q_proj,
-        &a.k_proj,
-        &a.v_proj,
+       {&*a.q_proj,
+        &*a.k_proj,
+        &*a.v_proj,
         &a.o_proj,
-        &m.gate_proj,
-        &m.up_proj,
+        &*m.gate_proj,
+        &*m.up_proj,
         &m.down_proj}) {
     if (!can_fuse(*linear)) return false;
   }
@@ -83,12 +98,12 @@ std::vector<cpu::BlockLinear> block_linears(const std::vector<const Linear*>& li
 cpu::BlockWeights block_weights(
     const DecoderLayer& layer, const DecoderConfig& config) {
   const auto& a = layer.self_attn;
-  const auto& m = layer.mlp;
-  auto qkv = block_linears({&a.q_proj, &a.k_proj, &a.v_proj});
-  auto gate_up = block_linears({&m.gate_proj, &m.up_proj});
+  const auto& m = *layer.mlp;
+  auto qkv = block_linears({&*a.q_proj, &*a.k_proj, &*a.v_proj});
+  auto gate_up = block_linears({&*m.gate_proj, &*m.up_proj});
   return {
-      floats(layer.input_layernorm.weight),
-      floats(layer.post_attention_layernorm.weight),
+      floats(layer.attention_in->weight),
+      floats(layer.mlp_in->weight),
       config.norm_eps,
       qkv[0],
       qkv[1],
@@ -104,9 +119,10 @@ cpu::BlockWeights block_weights(
 
 }  // namespace
 
-DecodeBlocks decode_blocks(const Decoder& model) {
+DecodeBlocks decode_blocks(const Decoder& model, int most_tokens) {
   DecodeBlocks blocks;
   if (!cpu::on_cpu() || model.dtype != mx::float32) return blocks;
+  if (!is_plain(model.config, most_tokens)) return blocks;
   for (const auto& layer : model.model.layers) {
     if (!can_fuse(layer)) return {};
     blocks.push_back(

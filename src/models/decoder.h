@@ -1,94 +1,18 @@
-// A dense pre-norm decoder: the shape of Llama, Mistral and Qwen2.5. What differs
-// between those families is data in DecoderConfig, not code here.
+// A decoder: embedding, blocks, a norm, a head. What differs between families is data
+// in DecoderConfig, not code here.
 //
-// The model runs over a flat list of N tokens, each with its position; how tokens group
-// into sequences is known only to the attention function that the caller passes in
-// (models/attend.h). So sampling, prefill and training share one forward.
-//
-// Shapes: N tokens, D model width, H query heads, K key/value heads, E head width,
-// V vocabulary.
+// Shapes: N tokens, D model width, E head width, V vocabulary.
 
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "models/model_config.h"
-#include "nn/layers.h"
-#include "ops/rope.h"
+#include "models/decoder_layer.h"
 
 namespace pupil {
-
-/// Attention of one layer: q [N, H, E], k and v [N, K, E], turned by their positions
-/// -> [N, H, E].
-using AttendFn = std::function<mx::array(
-    int layer, const mx::array& q, const mx::array& k, const mx::array& v)>;
-
-struct Attention {
-  Linear q_proj, k_proj, v_proj, o_proj;
-  int head_dim;
-
-  Attention(
-      Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& config);
-
-  /// x [N, D] -> [N, D]
-  mx::array operator()(
-      const mx::array& x,
-      const RopeTable& table,
-      const AttendFn& attend,
-      int layer) const;
-
-  template <class Self, class F>
-  static void visit(Self& self, F&& f) {
-    f("q_proj", self.q_proj);
-    f("k_proj", self.k_proj);
-    f("v_proj", self.v_proj);
-    f("o_proj", self.o_proj);
-  }
-};
-
-struct Mlp {
-  Linear gate_proj, up_proj, down_proj;
-
-  Mlp(Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& config);
-
-  mx::array operator()(const mx::array& x) const;
-
-  template <class Self, class F>
-  static void visit(Self& self, F&& f) {
-    f("gate_proj", self.gate_proj);
-    f("up_proj", self.up_proj);
-    f("down_proj", self.down_proj);
-  }
-};
-
-struct DecoderLayer {
-  RmsNorm input_layernorm;
-  Attention self_attn;
-  RmsNorm post_attention_layernorm;
-  Mlp mlp;
-
-  DecoderLayer(
-      Checkpoint& checkpoint, const std::string& scope, const DecoderConfig& config);
-
-  /// x [N, D] -> [N, D]
-  mx::array operator()(
-      const mx::array& x,
-      const RopeTable& table,
-      const AttendFn& attend,
-      int layer) const;
-
-  template <class Self, class F>
-  static void visit(Self& self, F&& f) {
-    f("input_layernorm", self.input_layernorm);
-    f("self_attn", self.self_attn);
-    f("post_attention_layernorm", self.post_attention_layernorm);
-    f("mlp", self.mlp);
-  }
-};
 
 /// The weights under "model.": everything but an untied head.
 struct DecoderBody {
@@ -109,8 +33,9 @@ struct DecoderBody {
 /// A whole model. Copying it copies handles, not tensors.
 struct Decoder {
   DecoderConfig config;
-  mx::Dtype dtype;         // of activations
-  mx::array rope_periods;  // [E / 2] float32
+  mx::Dtype dtype;               // of activations
+  mx::array rope_periods;        // [R / 2] float32, of the R dimensions that turn
+  mx::array local_rope_periods;  // the same of LayerRope::local
   DecoderBody model;
   std::optional<Linear> lm_head;  // none: the embedding table is the head
   // Keep only each block's input for the backward pass and compute the block again
@@ -129,6 +54,12 @@ struct Decoder {
       const mx::array& tokens,
       const mx::array& positions,
       const AttendFn& attend) const;
+
+  /// tokens [N] int32 -> what the first block takes, [N, D].
+  mx::array embed(const mx::array& tokens) const;
+
+  /// The angles of positions [N] int32 in layers of this kind.
+  RopeTable turns(const mx::array& positions, LayerRope rope) const;
 
   /// hidden [N, D] -> logits [N, V]
   mx::array head(const mx::array& hidden) const;

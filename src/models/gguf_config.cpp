@@ -52,7 +52,7 @@ json scaling_of_factors(const GgufFile& file, const GgufTensor& tensor, json con
   if (factors.size() * 2 != static_cast<size_t>(head_dim)) {
     file.fail("rope_freqs.weight, expected one factor for two dimensions of a head");
   }
-  auto plain = read_rope_periods(config, head_dim, file.path());
+  auto plain = read_rope(config, head_dim, file.path()).periods;
   double largest = *std::max_element(factors.begin(), factors.end());
   if (!(largest > 1 && largest <= 1e4)) file.fail("rope_freqs.weight: bad factors");
   json scaling = {
@@ -62,7 +62,7 @@ json scaling_of_factors(const GgufFile& file, const GgufTensor& tensor, json con
       {"high_freq_factor", 4.0},
       {"original_max_position_embeddings", 8192}};
   config["rope_scaling"] = scaling;
-  auto scaled = read_rope_periods(config, head_dim, file.path());
+  auto scaled = read_rope(config, head_dim, file.path()).periods;
   for (size_t i = 0; i < factors.size(); ++i) {
     double expected = double{plain[i]} * factors[i];
     if (!(std::abs(scaled[i] - expected) <= 1e-4 * expected)) {

@@ -53,6 +53,25 @@ double JsonFields::number(
       excerpt(*value));
 }
 
+std::vector<int> JsonFields::integers(
+    const char* name, int min, int max, const std::vector<int>& fallback) const {
+  const auto* list = find(name);
+  if (!list) return fallback;
+  if (!list->is_array())
+    fail(std::string(name) + ": expected a list of integers, got " + excerpt(*list));
+  std::vector<int> values;
+  for (const auto& value : *list) {
+    nlohmann::json one = {{name, value}};
+    values.push_back(JsonFields(one, source_).integer(name, min, max));
+  }
+  return values;
+}
+
+bool JsonFields::is_null(const char* name) const {
+  auto it = object_.find(name);
+  return it != object_.end() && it->is_null();
+}
+
 bool JsonFields::boolean(const char* name, bool fallback) const {
   const auto* value = find(name);
   if (!value) return fallback;

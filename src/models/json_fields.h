@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace pupil {
 
@@ -27,6 +28,13 @@ class JsonFields {
 
   bool boolean(const char* name, bool fallback) const;
   std::string string(const char* name, std::optional<std::string> fallback = {}) const;
+
+  /// A list of integers within [min, max]; `fallback` when missing or null.
+  std::vector<int> integers(
+      const char* name, int min, int max, const std::vector<int>& fallback) const;
+
+  /// Whether the member is there and null.
+  bool is_null(const char* name) const;
 
   /// The member, or nullptr when missing or null.
   const nlohmann::json* find(const char* name) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -11,15 +12,41 @@ namespace pupil {
 
 namespace {
 
-void for_each_block_linear(
-    DecoderLayer& layer, const std::function<void(const std::string&, Linear&)>& f) {
-  f("self_attn.q_proj", layer.self_attn.q_proj);
-  f("self_attn.k_proj", layer.self_attn.k_proj);
-  f("self_attn.v_proj", layer.self_attn.v_proj);
-  f("self_attn.o_proj", layer.self_attn.o_proj);
-  f("mlp.gate_proj", layer.mlp.gate_proj);
-  f("mlp.up_proj", layer.mlp.up_proj);
-  f("mlp.down_proj", layer.mlp.down_proj);
+using LinearFn = std::function<void(const std::string&, Linear&)>;
+
+// In the order of kLoraKeys.
+void for_each_block_linear(DecoderLayer& layer, const LinearFn& f) {
+  auto maybe = [&](const char* name, std::optional<Linear>& linear) {
+    if (linear) f(name, *linear);
+  };
+  auto& attention = layer.self_attn;
+  maybe("self_attn.q_proj", attention.q_proj);
+  maybe("self_attn.k_proj", attention.k_proj);
+  maybe("self_attn.v_proj", attention.v_proj);
+  maybe("self_attn.qkv_proj", attention.qkv_proj);
+  f("self_attn.o_proj", attention.o_proj);
+  if (layer.sparse_mlp) f("mlp.gate", layer.sparse_mlp->gate);
+  if (!layer.mlp) return;
+  maybe("mlp.gate_proj", layer.mlp->gate_proj);
+  maybe("mlp.up_proj", layer.mlp->up_proj);
+  maybe("mlp.gate_up_proj", layer.mlp->gate_up_proj);
+  f("mlp.down_proj", layer.mlp->down_proj);
+}
+
+// Those of the modules of any block of the model: of linears and, if asked, norms.
+std::vector<std::string> known_keys(const Decoder& model, bool with_norms) {
+  std::set<std::string> present;
+  for (const auto& layer : model.model.layers)
+    for_each_leaf(layer, "", [&](const std::string& path, const mx::array&) {
+      present.insert(path.substr(0, path.rfind('.')));
+    });
+  std::vector<std::string> known;
+  for (const char* key : kLoraKeys)
+    if (present.contains(key)) known.emplace_back(key);
+  if (!with_norms) return known;
+  for (const char* key : kNormKeys)
+    if (present.contains(key)) known.emplace_back(key);
+  return known;
 }
 
 // Lengths of W's rows, [out].
@@ -55,9 +82,9 @@ mx::array adapted_norms(const Linear& linear) {
   return mx::sqrt(mx::square(l.magnitude->own_norm) + mixed + own);
 }
 
-void expect_known_keys(const std::vector<std::string>& keys, bool full) {
-  std::vector<std::string> known = {kLoraKeys.begin(), kLoraKeys.end()};
-  if (full) known.insert(known.end(), kNormKeys.begin(), kNormKeys.end());
+void expect_known_keys(
+    const std::vector<std::string>& keys, const Decoder& model, bool full) {
+  auto known = known_keys(model, full);
   std::string names = full ? "all, all_linear" : "all_linear";
   for (const auto& name : known) names += ", " + name;
   for (const auto& key : keys) {
@@ -96,23 +123,19 @@ void train_weights(Decoder& model, int first, const std::vector<std::string>& ke
 
 }  // namespace
 
-std::vector<std::string> listed_keys(const std::string& keys) {
+std::vector<std::string> listed_keys(const std::string& keys, const Decoder& model) {
   std::vector<std::string> parts;
   std::istringstream in(keys);
   for (std::string part; std::getline(in, part, ',');) {
     part.erase(0, part.find_first_not_of(" \t"));
     part.erase(part.find_last_not_of(" \t") + 1);
-    std::vector<std::string> linears = {kLoraKeys.begin(), kLoraKeys.end()};
-    if (part == "all")
-      linears.insert(linears.end(), kNormKeys.begin(), kNormKeys.end());
-    if (part == "all" || part == "all_linear") return linears;
+    if (part == "all" || part == "all_linear") return known_keys(model, part == "all");
     if (!part.empty()) parts.push_back(part);
   }
   return parts;
 }
 
-void for_each_linear(
-    Decoder& model, const std::function<void(const std::string&, Linear&)>& f) {
+void for_each_linear(Decoder& model, const LinearFn& f) {
   auto& layers = model.model.layers;
   for (size_t i = 0; i < layers.size(); ++i) {
     auto scope = "model.layers." + std::to_string(i) + ".";
@@ -123,10 +146,10 @@ void for_each_linear(
 }
 
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
-  auto keys = listed_keys(config.keys);
+  auto keys = listed_keys(config.keys, model);
   bool full = config.fine_tune_type == "full";
   if (keys.empty()) throw std::invalid_argument("[lora] keys selects no module");
-  expect_known_keys(keys, full);
+  expect_known_keys(keys, model, full);
   auto& layers = model.model.layers;
   int count = static_cast<int>(layers.size());
   int first = config.num_layers < 0 ? 0 : std::max(0, count - config.num_layers);

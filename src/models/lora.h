@@ -13,21 +13,32 @@
 
 namespace pupil {
 
-/// The linears of a block, by their path in it.
+/// The linears of a block, by their path in it. A family has some of them: the fused
+/// ones in place of those they join, the router where there are experts.
 inline constexpr std::array kLoraKeys = {
     "self_attn.q_proj",
     "self_attn.k_proj",
     "self_attn.v_proj",
+    "self_attn.qkv_proj",
     "self_attn.o_proj",
+    "mlp.gate",
     "mlp.gate_proj",
     "mlp.up_proj",
+    "mlp.gate_up_proj",
     "mlp.down_proj"};
 
 /// What else of a block full fine-tuning may train.
-inline constexpr std::array kNormKeys = {"input_layernorm", "post_attention_layernorm"};
+inline constexpr std::array kNormKeys = {
+    "input_layernorm",
+    "post_attention_layernorm",
+    "pre_feedforward_layernorm",
+    "post_feedforward_layernorm",
+    "self_attn.q_norm",
+    "self_attn.k_norm"};
 
-/// The keys that LoraConfig::keys lists, all_linear and all written out, unchecked.
-std::vector<std::string> listed_keys(const std::string& keys);
+/// The keys that LoraConfig::keys lists, with all_linear and all written out as the
+/// modules that this model's blocks have.
+std::vector<std::string> listed_keys(const std::string& keys, const Decoder& model);
 
 /// Calls `f(path, linear)` for every linear of the decoder's blocks, in order;
 /// path as in "model.layers.3.self_attn.q_proj".

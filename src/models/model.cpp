@@ -7,6 +7,7 @@
 #include "base/allocator.h"
 #include "formats/model_index.h"
 #include "formats/safetensors.h"
+#include "models/text_model.h"
 #include "ops/no_cache.h"
 
 namespace pupil {
@@ -28,12 +29,14 @@ Checkpoint::Tensors read_tensors(const std::string& model_dir) {
   Checkpoint::Tensors tensors;
   for (const auto& shard : model_shards(model_dir)) {
     read_safetensors_header(shard);  // MLX's reader trusts what this one checks
-    for (auto& [name, tensor] : mx::load_safetensors(shard).first) {
+    for (auto& [stored_name, tensor] : mx::load_safetensors(shard).first) {
+      auto name = text_tensor_name(stored_name);
+      if (!name) continue;
       auto [at, fresh] =
-          tensors.emplace(name, on_gpu() ? tensor : widen_vectors(tensor));
+          tensors.emplace(*name, on_gpu() ? tensor : widen_vectors(tensor));
       if (!fresh) {
         throw std::invalid_argument(
-            "[model] " + shard + ": tensor '" + name + "' again");
+            "[model] " + shard + ": tensor '" + stored_name + "' again");
       }
     }
   }

@@ -1,12 +1,15 @@
 #include "models/model_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "base/json.h"
 #include "models/families.h"
 #include "models/json_fields.h"
+#include "models/layer_plan.h"
 #include "models/rope_scaling.h"
+#include "models/text_model.h"
 
 namespace pupil {
 
@@ -24,15 +27,16 @@ const Family& family_of(const JsonFields& fields) {
   fields.fail("model_type '" + type + "' is not supported; known: " + known);
 }
 
-void read_sizes(const JsonFields& fields, DecoderConfig& config) {
+void read_sizes(const JsonFields& fields, const Family& family, DecoderConfig& config) {
   config.num_layers = fields.integer("num_hidden_layers", 1, 512);
   config.hidden_size = fields.integer("hidden_size", 1, 65536);
   config.intermediate_size = fields.integer("intermediate_size", 1, 1 << 19);
   config.num_heads = fields.integer("num_attention_heads", 1, 1024);
   config.num_kv_heads =
       fields.integer("num_key_value_heads", 1, config.num_heads, config.num_heads);
-  config.head_dim = fields.integer(
-      "head_dim", 2, 1024, std::max(2, config.hidden_size / config.num_heads));
+  int width = std::max(2, config.hidden_size / config.num_heads);
+  config.head_dim =
+      fields.integer("head_dim", 2, 1024, family.head_dim ? family.head_dim : width);
   config.vocab_size = fields.integer("vocab_size", 1, 1 << 21);
   if (config.num_heads % config.num_kv_heads != 0) {
     fields.fail("num_key_value_heads must divide num_attention_heads");
@@ -40,13 +44,68 @@ void read_sizes(const JsonFields& fields, DecoderConfig& config) {
   if (config.head_dim % 2 != 0) fields.fail("head_dim must be even");
 }
 
-// A sliding window is exact up to its length: that is how long sequences may be.
-int read_max_positions(const JsonFields& fields, const Family& family) {
-  int positions = fields.integer("max_position_embeddings", 1, kMaxPositions, 2048);
-  bool windowed = !family.window_by_flag || fields.boolean("use_sliding_window", false);
-  if (!windowed) return positions;
-  return std::min(
-      positions, fields.integer("sliding_window", 1, kMaxPositions, positions));
+void read_biases(
+    const JsonFields& fields, const Family& family, DecoderConfig& config) {
+  config.attention_bias = fields.boolean("attention_bias", family.attention_bias);
+  config.output_bias = config.attention_bias && family.output_has_bias;
+  config.mlp_bias = fields.boolean("mlp_bias", false);
+  if (family.fused_projections && (config.attention_bias || config.mlp_bias))
+    fields.fail("attention_bias, mlp_bias: this family has none");
+}
+
+// The maths of a block, as far as it is the family's own.
+void read_block(const JsonFields& fields, const Family& family, DecoderConfig& config) {
+  config.norms = family.norms;
+  config.query_norm = family.query_norm;
+  config.fused_projections = family.fused_projections;
+  config.norms_add_one = config.uses_gelu = family.is_gemma;
+  const char* key = family.is_gemma ? "hidden_activation" : "hidden_act";
+  std::string known = family.is_gemma ? "gelu_pytorch_tanh" : "silu";
+  if (auto act = fields.string(key, known); act != known)
+    fields.fail(key + (" '" + act + "' is not supported; known: " + known));
+  if (fields.boolean("use_bidirectional_attention", false))
+    fields.fail("use_bidirectional_attention is not supported; expected false");
+}
+
+void read_scales(
+    const JsonFields& fields, const Family& family, DecoderConfig& config) {
+  auto number = [&](const char* name, double fallback) {
+    return static_cast<float>(fields.number(name, 1e-6, 1e6, fallback));
+  };
+  auto cap = [&](const char* name, float fallback) {  // null, unlike missing, is none
+    return fields.is_null(name) ? 0.0f : number(name, fallback);
+  };
+  if (family.is_gemma) {
+    config.embedding_scale = std::sqrt(static_cast<float>(config.hidden_size));
+    config.attention_scale = 1 / std::sqrt(number("query_pre_attn_scalar", 256));
+    config.attention_cap = cap("attn_logit_softcapping", family.attention_cap);
+    config.logit_cap = cap("final_logit_softcapping", family.logit_cap);
+  }
+  if (family.has_multipliers) {
+    config.embedding_scale = number("embedding_multiplier", 1);
+    config.attention_scale = number("attention_multiplier", 1);
+    config.residual_scale = number("residual_multiplier", 1);
+    config.logit_scale = 1 / number("logits_scaling", 1);
+  }
+}
+
+void read_rotations(
+    const JsonFields& fields,
+    const nlohmann::json& json,
+    const Family& family,
+    const std::string& source,
+    DecoderConfig& config) {
+  config.max_positions =
+      fields.integer("max_position_embeddings", 1, kMaxPositions, 2048);
+  auto rope = read_rope(json, config.head_dim, source, {.theta = family.rope_theta});
+  config.rope_periods = rope.periods;
+  config.rope_scale = rope.scale;
+  if (rope.max_positions > 0)
+    config.max_positions = std::min(config.max_positions, rope.max_positions);
+  if (!family.two_ropes) return;
+  auto local = read_rope(json, config.head_dim, source, kLocalRope);
+  if (local.scale != 1) fields.fail("sliding_attention: yarn is not supported there");
+  config.local_rope_periods = local.periods;
 }
 
 Quantization read_packing(const JsonFields& fields) {
@@ -76,7 +135,8 @@ std::map<std::string, Quantization> read_quantization(
   packings[""] = read_packing(JsonFields(*block, source + ": quantization"));
   for (const auto& [module, value] : block->items()) {
     if (!value.is_object()) continue;
-    packings[module] = read_packing(JsonFields(value, source + ": " + module));
+    auto name = text_tensor_name(module);
+    if (name) packings[*name] = read_packing(JsonFields(value, source + ": " + module));
   }
   return packings;
 }
@@ -85,22 +145,22 @@ std::map<std::string, Quantization> read_quantization(
 
 ModelDescription parse_model_config(
     const nlohmann::json& json, const std::string& source) {
-  JsonFields fields(json, source);
+  auto text = text_config(json, source);
+  JsonFields fields(text, source);
   const auto& family = family_of(fields);
   ModelDescription model;
   auto& config = model.decoder;
   config.model_type = family.model_type;
-  read_sizes(fields, config);
-  config.max_positions = read_max_positions(fields, family);
+  config.name_prefix = tensor_prefix(json);
+  read_sizes(fields, family, config);
   config.norm_eps = static_cast<float>(fields.number("rms_norm_eps", 0, 1, 1e-6));
-  config.attention_bias = fields.boolean("attention_bias", family.attention_bias);
-  config.output_bias = config.attention_bias && family.output_has_bias;
-  config.mlp_bias = fields.boolean("mlp_bias", false);
-  config.tied_head = fields.boolean("tie_word_embeddings", false);
-  config.rope_periods = read_rope_periods(json, config.head_dim, source);
-  if (auto act = fields.string("hidden_act", "silu"); act != "silu") {
-    fields.fail("hidden_act '" + act + "' is not supported; known: silu");
-  }
+  config.tied_head = fields.boolean("tie_word_embeddings", family.tied_head);
+  read_biases(fields, family, config);
+  read_block(fields, family, config);
+  read_scales(fields, family, config);
+  read_rotations(fields, text, family, source, config);
+  config.layers = plan_layers(fields, family, config.num_layers);
+  if (family.has_experts) config.experts = read_experts(fields);
   model.quantization = read_quantization(fields, source);
   return model;
 }

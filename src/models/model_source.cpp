@@ -16,19 +16,57 @@ void expect_linear(
   if (has_bias) shapes[scope + ".bias"] = {out};
 }
 
-void expect_layer(Shapes& shapes, const std::string& scope, const DecoderConfig& c) {
+void expect_attention(
+    Shapes& shapes, const std::string& scope, const DecoderConfig& c) {
   int width = c.hidden_size, queries = c.num_heads * c.head_dim;
   int keys = c.num_kv_heads * c.head_dim;
-  shapes[scope + "input_layernorm.weight"] = {width};
-  shapes[scope + "post_attention_layernorm.weight"] = {width};
-  auto attention = scope + "self_attn.", mlp = scope + "mlp.";
-  expect_linear(shapes, attention + "q_proj", queries, width, c.attention_bias);
-  expect_linear(shapes, attention + "k_proj", keys, width, c.attention_bias);
-  expect_linear(shapes, attention + "v_proj", keys, width, c.attention_bias);
-  expect_linear(shapes, attention + "o_proj", width, queries, c.output_bias);
-  expect_linear(shapes, mlp + "gate_proj", c.intermediate_size, width, c.mlp_bias);
-  expect_linear(shapes, mlp + "up_proj", c.intermediate_size, width, c.mlp_bias);
-  expect_linear(shapes, mlp + "down_proj", width, c.intermediate_size, c.mlp_bias);
+  if (c.fused_projections) {
+    expect_linear(shapes, scope + "qkv_proj", queries + 2 * keys, width, false);
+  } else {
+    expect_linear(shapes, scope + "q_proj", queries, width, c.attention_bias);
+    expect_linear(shapes, scope + "k_proj", keys, width, c.attention_bias);
+    expect_linear(shapes, scope + "v_proj", keys, width, c.attention_bias);
+  }
+  expect_linear(shapes, scope + "o_proj", width, queries, c.output_bias);
+  if (c.query_norm == QueryNorm::none) return;
+  bool by_head = c.query_norm == QueryNorm::head;
+  shapes[scope + "q_norm.weight"] = {by_head ? c.head_dim : queries};
+  shapes[scope + "k_norm.weight"] = {by_head ? c.head_dim : keys};
+}
+
+void expect_mlp(Shapes& shapes, const std::string& scope, const DecoderConfig& c) {
+  int width = c.hidden_size, inner = c.intermediate_size;
+  if (c.fused_projections) {
+    expect_linear(shapes, scope + "gate_up_proj", 2 * inner, width, false);
+  } else {
+    expect_linear(shapes, scope + "gate_proj", inner, width, c.mlp_bias);
+    expect_linear(shapes, scope + "up_proj", inner, width, c.mlp_bias);
+  }
+  expect_linear(shapes, scope + "down_proj", width, inner, c.mlp_bias);
+}
+
+void expect_experts(Shapes& shapes, const std::string& scope, const DecoderConfig& c) {
+  int count = c.experts.count, width = c.hidden_size;
+  int inner = c.experts.intermediate_size;
+  expect_linear(shapes, scope + "gate", count, width, false);
+  shapes[scope + "switch_mlp.gate_proj.weight"] = {count, inner, width};
+  shapes[scope + "switch_mlp.up_proj.weight"] = {count, inner, width};
+  shapes[scope + "switch_mlp.down_proj.weight"] = {count, width, inner};
+}
+
+void expect_layer(
+    Shapes& shapes, const std::string& scope, const DecoderConfig& c, int layer) {
+  auto norm = [&](const char* name, bool is_there) {
+    if (is_there) shapes[scope + name + ".weight"] = {c.hidden_size};
+  };
+  bool before = c.norms != NormPlace::after, after = c.norms != NormPlace::before;
+  norm("input_layernorm", before);
+  norm("post_attention_layernorm", true);
+  norm("pre_feedforward_layernorm", before && after);
+  norm("post_feedforward_layernorm", after);
+  expect_attention(shapes, scope + "self_attn.", c);
+  auto expect_inner = c.layer(layer).is_sparse ? expect_experts : expect_mlp;
+  expect_inner(shapes, scope + "mlp.", c);
 }
 
 }  // namespace
@@ -41,7 +79,7 @@ Shapes tensor_shapes(const DecoderConfig& config) {
     shapes["lm_head.weight"] = {config.vocab_size, config.hidden_size};
   }
   for (int i = 0; i < config.num_layers; ++i) {
-    expect_layer(shapes, "model.layers." + std::to_string(i) + ".", config);
+    expect_layer(shapes, "model.layers." + std::to_string(i) + ".", config, i);
   }
   return shapes;
 }

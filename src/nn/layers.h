@@ -96,11 +96,21 @@ std::vector<mx::array> together(
 struct RmsNorm {
   mx::array weight;  // [D]
   float eps;
+  bool adds_one;  // multiplies by 1 + weight, as Gemma does
 
-  RmsNorm(Checkpoint& checkpoint, const std::string& scope, int dim, float eps)
-      : weight(checkpoint.take(scope + ".weight", {dim})), eps(eps) {}
+  RmsNorm(
+      Checkpoint& checkpoint,
+      const std::string& scope,
+      int dim,
+      float eps,
+      bool adds_one = false)
+      : weight(checkpoint.take(scope + ".weight", {dim})),
+        eps(eps),
+        adds_one(adds_one) {}
 
-  mx::array operator()(const mx::array& x) const { return rms_norm(x, weight, eps); }
+  mx::array operator()(const mx::array& x) const {
+    return rms_norm(x, adds_one ? weight + mx::ones_like(weight) : weight, eps);
+  }
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {

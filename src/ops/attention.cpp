@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ops/cpu/attention_primitive.h"
+#include "ops/masked_attention.h"
 
 namespace pupil {
 namespace {
@@ -31,26 +32,17 @@ mx::array first_positions(const mx::array& tail, int length) {
   return mx::slice(tail, {0, 0, 0, 0}, stop);
 }
 
-// Whether row r of [R, 1, 1, P + longest] sees each key: the prefix, and its own.
-mx::array seen_keys(int prefix, std::span<const int> lengths, int longest) {
-  mx::array counts(
-      lengths.data(), {static_cast<int>(lengths.size()), 1, 1, 1}, mx::int32);
-  return mx::less(mx::arange(prefix + longest), counts + mx::array(prefix));
-}
-
 mx::array decode_group(
     const mx::array& q,
     const SharedPrefix& prefix,
     const mx::array& tail_k,
     const mx::array& tail_v,
     std::span<const int> lengths,
-    float scale) {
-  int longest = tail_k.shape(2);
-  bool equal = std::ranges::all_of(lengths, [&](int n) { return n == longest; });
+    const AttentionRule& rule) {
+  std::vector<int> counts;
+  for (int length : lengths) counts.push_back(prefix.k.shape(2) + length);
   auto k = behind_prefix(prefix.k, tail_k), v = behind_prefix(prefix.v, tail_v);
-  if (equal) return mx::fast::scaled_dot_product_attention(q, k, v, scale);
-  auto seen = seen_keys(prefix.k.shape(2), lengths, longest);
-  return mx::fast::scaled_dot_product_attention(q, k, v, scale, "array", seen);
+  return masked_attention(q, k, v, rule, counts);
 }
 
 mx::array plain_decode(
@@ -59,7 +51,7 @@ mx::array plain_decode(
     const mx::array& tail_k,
     const mx::array& tail_v,
     std::span<const int> lengths,
-    float scale) {
+    const AttentionRule& rule) {
   int longest = *std::ranges::max_element(lengths);
   auto own_k = first_positions(tail_k, longest);
   auto own_v = first_positions(tail_v, longest);
@@ -73,7 +65,7 @@ mx::array plain_decode(
         rows_of(own_k, row, end),
         rows_of(own_v, row, end),
         lengths.subspan(row, prefix.num_rows),
-        scale));
+        rule));
     row = end;
   }
   return mx::concatenate(groups, 0);
@@ -164,6 +156,22 @@ void check_segments(const mx::array& q, const std::vector<Segment>& segments) {
         " tokens, expected " + std::to_string(q.shape(0)));
 }
 
+// Of the tokens of one segment, with those of its parent.
+int most_keys(const std::vector<Segment>& segments) {
+  int most = 0;
+  for (const auto& s : segments) {
+    int before = s.parent < 0 ? 0 : segments[s.parent].length;
+    most = std::max(most, before + s.length);
+  }
+  return most;
+}
+
+int most_keys(const std::vector<SharedPrefix>& prefixes) {
+  int most = 0;
+  for (const auto& prefix : prefixes) most = std::max(most, prefix.k.shape(2));
+  return most;
+}
+
 }  // namespace
 
 mx::array packed_attention(
@@ -171,11 +179,12 @@ mx::array packed_attention(
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale) {
+    const AttentionRule& rule) {
   check_heads(q, k);
   check_segments(q, segments);
-  if (cpu::on_cpu()) return cpu::fused_attention(q, k, v, segments, scale);
-  return packed_attention_fallback(q, k, v, segments, scale);
+  if (cpu::on_cpu() && rule.is_plain(most_keys(segments)))
+    return cpu::fused_attention(q, k, v, segments, rule.scale);
+  return packed_attention_fallback(q, k, v, segments, rule);
 }
 
 mx::array packed_attention_fallback(
@@ -183,7 +192,7 @@ mx::array packed_attention_fallback(
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale) {
+    const AttentionRule& rule) {
   std::vector<int> begins = {0};
   for (const auto& s : segments) begins.push_back(begins.back() + s.length);
   std::vector<mx::array> outs;
@@ -200,9 +209,8 @@ mx::array packed_attention_fallback(
       keys = behind_prefix(prefix(k), keys);
       values = behind_prefix(prefix(v), values);
     }
-    auto out = mx::fast::scaled_dot_product_attention(
-        padded(q, family), keys, values, scale, "causal");
-    outs.push_back(unpadded(out, family));
+    outs.push_back(
+        unpadded(masked_attention(padded(q, family), keys, values, rule), family));
   }
   return outs.empty() ? mx::zeros_like(q) : mx::concatenate(outs, 0);
 }
@@ -213,12 +221,12 @@ mx::array decode_attention(
     const mx::array& tail_k,
     const mx::array& tail_v,
     const std::vector<int>& lengths,
-    float scale) {
+    const AttentionRule& rule) {
   check_heads(q, tail_k);
   check_rows(q, prefixes, lengths);
-  if (cpu::on_cpu())
-    return cpu::fused_decode(q, prefixes, tail_k, tail_v, lengths, scale);
-  return plain_decode(q, prefixes, tail_k, tail_v, lengths, scale);
+  if (cpu::on_cpu() && rule.is_plain(most_keys(prefixes) + std::ranges::max(lengths)))
+    return cpu::fused_decode(q, prefixes, tail_k, tail_v, lengths, rule.scale);
+  return plain_decode(q, prefixes, tail_k, tail_v, lengths, rule);
 }
 
 }  // namespace pupil

@@ -18,15 +18,33 @@ struct Segment {
   int parent = -1;  // index of a segment without a parent itself; -1: none
 };
 
+/// What becomes of the products of queries and keys before their softmax.
+struct AttentionRule {
+  float scale;    // multiplies them
+  int window;     // keys that a token sees, its own the last; 0: all before it
+  float softcap;  // then cap * tanh(score / cap), as in Gemma 2; 0: none
+
+  // Not explicit: a scale alone is the usual rule.
+  AttentionRule(float scale, int window = 0, float softcap = 0)
+      : scale(scale), window(window), softcap(softcap) {}
+
+  /// Whether it only scales, for tokens that see `keys` keys at most.
+  bool is_plain(int keys) const {
+    return softcap == 0 && (window == 0 || keys <= window);
+  }
+};
+
 /// Causal attention within each segment and to its parent. The segments, in order, hold
 /// all M tokens. q [M, H, E], k and v [M, K, E] -> [M, H, E]. Gradients to all three.
+/// A window or a softcap that counts takes MLX's operations, whose scores are computed
+/// again for the gradient.
 /// Throws std::invalid_argument where segments and tokens do not fit.
 mx::array packed_attention(
     const mx::array& q,
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale);
+    const AttentionRule& rule);
 
 /// The definition, in MLX ops: segments of one parent are padded to one length.
 mx::array packed_attention_fallback(
@@ -34,7 +52,7 @@ mx::array packed_attention_fallback(
     const mx::array& k,
     const mx::array& v,
     const std::vector<Segment>& segments,
-    float scale);
+    const AttentionRule& rule);
 
 /// The prompt of a run of consecutive rows of a decode batch.
 struct SharedPrefix {
@@ -51,6 +69,6 @@ mx::array decode_attention(
     const mx::array& tail_k,
     const mx::array& tail_v,
     const std::vector<int>& lengths,
-    float scale);
+    const AttentionRule& rule);
 
 }  // namespace pupil

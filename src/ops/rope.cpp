@@ -12,6 +12,10 @@ RopeTable rope_table(const mx::array& positions, const mx::array& periods) {
 }
 
 mx::array rope(const mx::array& x, const RopeTable& table) {
+  if (int turned = 2 * table.cos.shape(1); turned < x.shape(2)) {
+    auto parts = mx::split(x, mx::Shape{turned}, 2);
+    return mx::concatenate({rope(parts[0], table), parts[1]}, 2);
+  }
   return cpu::on_cpu() ? cpu::rope_fused(x, table) : rope_fallback(x, table);
 }
 

@@ -22,6 +22,12 @@ SampledTokens chosen(const SampledTokens& all, const std::vector<int>& places) {
   return {mx::take(all.tokens, index, 0), mx::take(all.logprobs, index, 0)};
 }
 
+int most_tokens(std::span<const Prompt> prompts, const SamplingConfig& sampling) {
+  size_t longest = 0;
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.tokens.size());
+  return static_cast<int>(longest) + sampling.max_tokens;
+}
+
 // Of one token's keys and values.
 int64_t token_bytes(const Decoder& model) {
   const auto& config = model.config;
@@ -46,7 +52,7 @@ Batch::Batch(
       on_token_(on_token),
       on_completion_(on_completion),
       stats_(stats),
-      state_(model.decoder),
+      state_(model.decoder, most_tokens(prompts, sampling)),
       rules_(sampling.rules, model.eos_ids, model.decoder.config.vocab_size) {}
 
 std::deque<Row> Batch::run() {

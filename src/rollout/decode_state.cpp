@@ -34,9 +34,9 @@ void keep_only(std::vector<T>& all, const std::vector<int>& rows) {
 
 }  // namespace
 
-DecodeState::DecodeState(const Decoder& model, bool fused)
+DecodeState::DecodeState(const Decoder& model, int most_tokens, bool fused)
     : model_(model),
-      blocks_(fused ? decode_blocks(model) : DecodeBlocks()),
+      blocks_(fused ? decode_blocks(model, most_tokens) : DecodeBlocks()),
       prefixes_(model.model.layers.size()),
       page_shape_{
           model.config.num_layers, model.config.num_kv_heads, model.config.head_dim},
@@ -75,7 +75,7 @@ mx::array DecodeState::run_layers(const mx::array& tokens) {
             tails_.keys(layer),
             tails_.values(layer),
             tails_.lengths(),
-            attention_scale(model_));
+            attention_rule(model_.config, layer));
         return mx::squeeze(out, 2);
       });
 }
@@ -83,12 +83,12 @@ mx::array DecodeState::run_layers(const mx::array& tokens) {
 mx::array DecodeState::run_blocks(const mx::array& tokens) {
   for (auto& row : pages_) row.extend(page_shape_);
   auto own = std::make_shared<const cpu::PageTable>(pages_);
-  auto table = rope_table(int_array(positions_), model_.rope_periods);
-  auto x = model_.model.embed_tokens.rows(tokens, model_.dtype);  // [R, D]
+  auto table = model_.turns(int_array(positions_), LayerRope::global);
+  auto x = model_.embed(tokens);  // [R, D]
   for (size_t i = 0; i < blocks_.size(); ++i) {
     cpu::BlockCache cache{prefixes_[i], own, static_cast<int>(i), written_[i]};
-    auto result =
-        cpu::decode_block(blocks_[i], x, table, cache, attention_scale(model_));
+    auto rule = attention_rule(model_.config, static_cast<int>(i));
+    auto result = cpu::decode_block(blocks_[i], x, table, cache, rule.scale);
     x = result.x;
     written_[i] = result.written;
   }

@@ -21,8 +21,9 @@ namespace pupil {
 /// in pages, so that rows come and go without moving the others.
 class DecodeState {
  public:
-  /// `fused`: a layer is one operation where the device can; the bits are the same.
-  explicit DecodeState(const Decoder& model, bool fused = true);
+  /// `most_tokens`: of a row, its prompt's among them. `fused`: a layer is one
+  /// operation where the device can; the bits are the same.
+  DecodeState(const Decoder& model, int most_tokens, bool fused = true);
 
   /// Runs prompts, and puts `n` rows of each behind the rows that are there. Returns
   /// the logits of each new row's first token, [new rows, V].

@@ -226,7 +226,7 @@ TEST_F(ConvertGguf, AQwen2KeepsItsRowsAndBiases) {
   convert(put(file("qwen2", rows)));
   expect_weights(rows, /*turned=*/false);
   auto decoder = load_model(to()).decoder;
-  EXPECT_TRUE(decoder.model.layers[0].self_attn.k_proj.bias);
+  EXPECT_TRUE(decoder.model.layers[0].self_attn.k_proj->bias);
 }
 
 TEST_F(ConvertGguf, ALlamasBiasesTurnWithTheirRows) {

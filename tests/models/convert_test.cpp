@@ -129,7 +129,7 @@ TEST_F(Convert, TheModelAndItsTokenizerLoadAndSayTheSame) {
   EXPECT_FALSE(config().contains("model_file"));
   auto model = load_model(to());
   EXPECT_EQ(model.eos_ids, (std::vector<int>{1, 0}));
-  auto loaded = model.decoder.model.layers[0].mlp.up_proj.base.weight;
+  auto loaded = model.decoder.model.layers[0].mlp->up_proj->base.weight;
   EXPECT_TRUE(same(loaded, tensors.at("model.layers.0.mlp.up_proj.weight")));
 }
 
@@ -291,7 +291,7 @@ TEST_F(Convert, AConfigurationThatLiesIsRefusedBeforeAnythingIsWritten) {
            {{{"hidden_act", "gelu"}}, "known: silu"},
            {{{"attention_bias", true}}, "bias' is missing"},
            {{{"tie_word_embeddings", false}}, "'lm_head.weight' is missing"},
-           {{{"rope_scaling", {{"type", "yarn"}}}}, "yarn"},
+           {{{"rope_scaling", {{"type", "mrope"}}}}, "mrope"},
            {{{"quantization", {{"bits", 4}}}}, "quantised already"}}) {
     put();
     change_config(changes);

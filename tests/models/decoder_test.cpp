@@ -159,10 +159,10 @@ int attention_calls(bool recompute) {
   };
   std::function<mx::array(const mx::array&)> loss = [&](const mx::array& lora_a) {
     auto copy = model;
-    copy.model.layers[0].self_attn.q_proj.lora->a = lora_a;
+    copy.model.layers[0].self_attn.q_proj->lora->a = lora_a;
     return mx::sum(copy(some_tokens({5}, 1), mx::arange(5), attend));
   };
-  mx::grad(loss)(model.model.layers[0].self_attn.q_proj.lora->a).eval();
+  mx::grad(loss)(model.model.layers[0].self_attn.q_proj->lora->a).eval();
   return calls;
 }
 

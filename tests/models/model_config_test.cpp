@@ -42,18 +42,14 @@ TEST(ModelConfig, FamiliesDifferInWhatIsLeftUnsaid) {
   EXPECT_TRUE(parse_model_config(llama, "").decoder.output_bias);
 }
 
-TEST(ModelConfig, ASlidingWindowBoundsTheLengthWhereItIsOn) {
-  auto positions = [](json config) {
-    return parse_model_config(config, "config.json").decoder.max_positions;
-  };
+TEST(ModelConfig, AWindowDoesNotBoundTheLength) {
   auto config = with("/sliding_window", 64);
-  EXPECT_EQ(positions(config), 64);
-  config["model_type"] = "qwen2";
-  EXPECT_EQ(positions(config), 256);
-  config["use_sliding_window"] = true;
-  EXPECT_EQ(positions(config), 64);
-  config["sliding_window"] = nullptr;
-  EXPECT_EQ(positions(config), 256);
+  config["model_type"] = "mistral";
+  auto decoder = parse_model_config(config, "config.json").decoder;
+  EXPECT_EQ(decoder.max_positions, 256);
+  EXPECT_EQ(decoder.layer(1).window, 64);
+  config["model_type"] = "qwen2";  // which has a switch for it, and it is off
+  EXPECT_EQ(parse_model_config(config, "config.json").decoder.layer(1).window, 0);
 }
 
 TEST(ModelConfig, RopeScalesByTheTypesInUse) {
@@ -80,7 +76,8 @@ TEST(ModelConfig, RopeScalesByTheTypesInUse) {
   EXPECT_FLOAT_EQ(scaled[1], plain[1]);
   llama3["high_freq_factor"] = 1;
   EXPECT_TRUE(has(error(with("/rope_scaling", llama3)), "high_freq_factor"));
-  EXPECT_TRUE(has(error(with("/rope_scaling/type", "dynamic")), "'dynamic'"));
+  EXPECT_EQ(periods({{"type", "dynamic"}, {"factor", 4}}), plain);  // up to its length
+  EXPECT_TRUE(has(error(with("/rope_scaling/type", "mrope")), "'mrope'"));
 }
 
 TEST(ModelConfig, QuantizationIsByModule) {

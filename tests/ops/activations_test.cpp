@@ -133,5 +133,25 @@ TEST(Activations, NameWhatDoesNotFit) {
       rms_norm(mx::zeros({2, 3}), mx::zeros({2}), 1e-5f), std::invalid_argument);
 }
 
+TEST(Geglu, EqualsItsDefinitionAndItsGradients) {
+  auto plain = [](const Arrays& in) {
+    auto cube = mx::power(in[0], mx::array(3.0f));
+    auto inner = std::sqrt(2.0f / 3.14159265f) * (in[0] + 0.044715f * cube);
+    return Arrays{in[0] * mx::sigmoid(2.0f * inner) * in[1]};  // (1 + tanh x) / 2
+  };
+  auto ours = [](const Arrays& in) { return Arrays{geglu(in[0], in[1])}; };
+  auto gate = 3.0f * normal({7, 33}, 1), up = normal({7, 33}, 2),
+       dy = normal({7, 33}, 3);
+  auto got = mx::vjp(ours, {gate, up}, {dy}),
+       expected = mx::vjp(plain, {gate, up}, {dy});
+  EXPECT_LT(distance(got.first[0], expected.first[0]), kTolerance);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_LT(distance(got.second[i], expected.second[i]), kTolerance);
+  EXPECT_EQ(
+      geglu(mx::astype(gate, mx::bfloat16), mx::astype(up, mx::bfloat16)).dtype(),
+      mx::bfloat16);
+  EXPECT_THROW(geglu(gate, mx::zeros({7, 32})), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace pupil

@@ -98,7 +98,11 @@ const Case kCases[] = {
 };
 
 using Attend = mx::array (*)(
-    const mx::array&, const mx::array&, const mx::array&, const Segments&, float);
+    const mx::array&,
+    const mx::array&,
+    const mx::array&,
+    const Segments&,
+    const AttentionRule&);
 
 void expect_its_definition(Attend attend, const Case& c) {
   auto ours = [&](const Arrays& in) {
@@ -289,6 +293,102 @@ TEST(Attention, NamesWhatDoesNotFit) {
     EXPECT_THROW(packed_attention(q, k, k, segments, 1.0f), std::invalid_argument);
   auto one = mx::zeros({2, 4, 1, 8});
   EXPECT_THROW(decode_attention(one, {}, one, one, {1}, 1.0f), std::invalid_argument);
+}
+
+// One query after the other: no mask, but the keys that it sees.
+mx::array rule_by_query(
+    const mx::array& q,
+    const mx::array& k,
+    const mx::array& v,
+    const AttentionRule& r) {
+  int H = q.shape(1), K = k.shape(1), E = q.shape(2);
+  Arrays outs;
+  for (int t = 0; t < q.shape(0); ++t) {
+    int first = r.window == 0 ? 0 : std::max(0, t + 1 - r.window);
+    auto seen = [&](const mx::array& x) {  // [H, keys, E]
+      auto keys = mx::slice(x, {first, 0, 0}, {t + 1, K, E});
+      return mx::repeat(mx::transpose(keys, {1, 0, 2}), H / K, 0);
+    };
+    auto query = mx::transpose(mx::slice(q, {t, 0, 0}, {t + 1, H, E}), {1, 0, 2});
+    auto scores = mx::matmul(query, mx::swapaxes(seen(k), 1, 2)) * r.scale;
+    if (r.softcap > 0) scores = r.softcap * mx::tanh(scores / r.softcap);
+    outs.push_back(mx::squeeze(mx::matmul(mx::softmax(scores, -1), seen(v)), 1));
+  }
+  return mx::stack(outs, 0);
+}
+
+const AttentionRule kRules[] = {
+    {0.3f, 5}, {0.3f, 0, 1.5f}, {0.3f, 3, 0.7f}, {0.3f, 50}};
+
+TEST(Attention, WindowsAndCapsAreTheirDefinition) {
+  auto q = normal({12, 4, 8}, 1), k = normal({12, 2, 8}, 2), v = normal({12, 2, 8}, 3);
+  auto dy = normal({12, 4, 8}, 4);
+  for (const auto& rule : kRules) {
+    auto ours = [&](const Arrays& in) {
+      return Arrays{packed_attention(in[0], in[1], in[2], {{12}}, rule)};
+    };
+    auto plain = [&](const Arrays& in) {
+      return Arrays{rule_by_query(in[0], in[1], in[2], rule)};
+    };
+    auto got = mx::vjp(ours, {q, k, v}, {dy}),
+         expected = mx::vjp(plain, {q, k, v}, {dy});
+    EXPECT_LT(distance(got.first[0], expected.first[0]), kTolerance);
+    for (int i = 0; i < 3; ++i)
+      EXPECT_LT(distance(got.second[i], expected.second[i]), kTolerance) << i;
+  }
+}
+
+// A prompt of 4, 7 or no tokens, then the row's own.
+TEST(Attention, ADecodeStepSeesTheSameWindow) {
+  for (int P : {4, 7, 0})
+    for (const auto& rule : kRules) {
+      int own = 6, S = P + own;
+      auto q = normal({S, 4, 8}, 1), k = normal({S, 2, 8}, 2), v = normal({S, 2, 8}, 3);
+      auto whole = rule_by_query(q, k, v, rule);
+      auto tail = [&](const mx::array& x) {  // with room for two more
+        return mx::concatenate({sequence(x, P, S), mx::ones({1, 2, 2, 8})}, 2);
+      };
+      for (int length = 1; length <= own; ++length) {
+        int at = P + length - 1;
+        auto step = decode_attention(
+            sequence(q, at, at + 1),
+            {{sequence(k, 0, P), sequence(v, 0, P), 1}},
+            tail(k),
+            tail(v),
+            {length},
+            rule);
+        EXPECT_LT(distance(step, sequence(whole, at, at + 1)), kTolerance)
+            << P << " " << length << " " << rule.window;
+      }
+    }
+}
+
+// Rows of one prompt with as many own tokens as they like.
+TEST(Attention, ADecodeStepOfUnequalRowsSeesEachOnesWindow) {
+  int P = 5, own = 6, S = P + own;
+  std::vector<int> lengths = {1, 6, 3};
+  auto q = normal({S, 4, 8}, 1), k = normal({S, 2, 8}, 2), v = normal({S, 2, 8}, 3);
+  for (const auto& rule : kRules) {
+    auto whole = rule_by_query(q, k, v, rule);
+    Arrays queries;
+    for (int length : lengths)
+      queries.push_back(sequence(q, P + length - 1, P + length));
+    auto tails = [&](const mx::array& x) {
+      return mx::repeat(sequence(x, P, S), 3, 0);
+    };
+    auto step = decode_attention(
+        mx::concatenate(queries, 0),
+        {{sequence(k, 0, P), sequence(v, 0, P), 3}},
+        tails(k),
+        tails(v),
+        lengths,
+        rule);
+    for (int r = 0; r < 3; ++r) {
+      auto expected = sequence(whole, P + lengths[r] - 1, P + lengths[r]);
+      EXPECT_LT(distance(row(step, r), expected), kTolerance)
+          << r << " " << rule.window;
+    }
+  }
 }
 
 }  // namespace

@@ -55,5 +55,13 @@ TEST(Rope, KeepsLengthsAndRelativePositions) {
   EXPECT_NEAR(score(0, 0), mx::sum(q * k).item<float>(), 1e-5f);
 }
 
+TEST(Rope, ANarrowTableTurnsTheFirstDimensionsOnly) {
+  auto x = normal({5, 2, 10}, 1);
+  auto table = some_table(5, 6);
+  auto first = rope(mx::slice(x, {0, 0, 0}, {5, 2, 6}), table);
+  auto expected = mx::concatenate({first, mx::slice(x, {0, 0, 6}, {5, 2, 10})}, 2);
+  EXPECT_EQ(max_difference(rope(x, table), expected), 0.0f);
+}
+
 }  // namespace
 }  // namespace pupil

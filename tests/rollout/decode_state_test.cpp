@@ -44,7 +44,7 @@ std::vector<int> some_prompt(int length) {
 
 // Step by step, across pages and growing tails, rows that leave and prompts that join.
 void expect_same_steps(const Decoder& model) {
-  DecodeState fused(model), plain(model, false);
+  DecodeState fused(model, 200), plain(model, 200, false);
   EXPECT_TRUE(fused.moves_nothing());
   auto for_both = [&](auto&& change) {
     auto a = change(fused), b = change(plain);
@@ -70,7 +70,7 @@ void expect_same_steps(const Decoder& model) {
 TEST(DecodeState, ARowHasTheSameBitsAloneAndAmongOthers) {
   auto model = full_decoder();
   for (int length : {1, 31, 32, 33, 64, 90}) {
-    DecodeState busy(model), alone(model);
+    DecodeState busy(model, 200), alone(model, 200);
     busy.add({{1, 2, 3}, some_prompt(50)}, 2);
     for (int step = 0; step < 5; ++step) busy.feed(tokens({1, 2, 3, 4}));
     auto first = busy.add({some_prompt(length)}, 1);
@@ -91,7 +91,7 @@ TEST(DecodeState, ARowHasTheSameBitsAloneAndAmongOthers) {
 TEST(DecodeState, HoldsWhatIsInUse) {
   auto model = full_decoder();
   const auto& c = model.config;
-  DecodeState state(model);
+  DecodeState state(model, 200);
   state.add({some_prompt(10), some_prompt(40)}, 2);
   int64_t prompts = state.cache_bytes();
   int64_t page = 2 * 4 * c.num_layers * c.num_kv_heads * c.head_dim * cpu::kPageTokens;
@@ -129,7 +129,7 @@ TEST(DecodeState, TheSameForPackedWeights) {
 // What was handed out earlier stays as it was, in whichever order it is asked for.
 TEST(DecodeState, LogitsOfEarlierStepsStay) {
   auto model = full_decoder();
-  DecodeState lazy(model), eager(model);
+  DecodeState lazy(model, 20), eager(model, 20);
   lazy.add({{1, 2, 3}}, 2);
   eager.add({{1, 2, 3}}, 2);
   std::vector<mx::array> late, early;
