@@ -24,14 +24,25 @@ using ops_test::with_each_isa;
 constexpr float kCodedTolerance = 5e-5f;
 constexpr float kCodedGradientTolerance = 5e-4f;
 
-mx::array unpacked(const QuantizedWeight& w) {
+mx::array unpacked_floats(const QuantizedWeight& w) {
+  if (w.mode != QuantMode::affine) return mx::astype(pupil::unpacked(w), mx::float32);
   return mx::dequantize(
       w.packed,
       mx::astype(w.scales, mx::float32),
-      mx::astype(w.biases, mx::float32),
+      mx::astype(*w.biases, mx::float32),
       w.group_size,
       w.bits);
 }
+
+// What has no kernel of 4 or 8 bits of its own: widened, or left to MLX.
+const Quantization kOtherPackings[] = {
+    {32, 2},
+    {64, 3},
+    {128, 5},
+    {64, 6},
+    {32, 4, QuantMode::mxfp4},
+    {32, 8, QuantMode::mxfp8},
+    {16, 4, QuantMode::nvfp4}};
 
 // One row after the other through multiply and sum: the definition, without any matmul.
 mx::array plain_product(const mx::array& x, const mx::array& weight) {
@@ -122,7 +133,7 @@ TEST(QuantizedLinear, EqualsItsDefinition) {
             auto w = quantized(normal({out, in}, 2), group, bits, scales);
             auto x = normal({rows, in}, 1);
             EXPECT_LT(
-                distance(quantized_linear(x, w), plain_product(x, unpacked(w))),
+                distance(quantized_linear(x, w), plain_product(x, unpacked_floats(w))),
                 kCodedTolerance)
                 << rows << " x " << in << " x " << out << ", " << bits << " bits";
           }
@@ -137,10 +148,48 @@ TEST(QuantizedLinear, GradientEqualsThatOfTheUnpackedWeight) {
         auto x = normal({rows, in}, 1), dy = normal({rows, out}, 3);
         auto got = input_gradient(
             [&](const mx::array& in) { return quantized_linear(in, w); }, x, dy);
-        auto expected = plain_product(dy, mx::transpose(unpacked(w)));
+        auto expected = plain_product(dy, mx::transpose(unpacked_floats(w)));
         EXPECT_LT(distance(got, expected), kCodedGradientTolerance);
       }
   });
+}
+
+TEST(QuantizedLinear, EveryModeEqualsItsUnpackedWeightForwardAndBack) {
+  for (const auto& packing : kOtherPackings)
+    for (auto [rows, in, out] : {std::array{1, 128, 32}, {9, 384, 45}}) {
+      auto w = quantized(normal({out, in}, 2), packing);
+      auto x = normal({rows, in}, 1), dy = normal({rows, out}, 3);
+      auto apply = [&](const mx::array& in) { return quantized_linear(in, w); };
+      EXPECT_LT(
+          distance(apply(x), plain_product(x, unpacked_floats(w))), kCodedTolerance)
+          << mode_name(packing.mode) << " " << packing.bits;
+      auto expected = plain_product(dy, mx::transpose(unpacked_floats(w)));
+      EXPECT_LT(
+          distance(input_gradient(apply, x, dy), expected), kCodedGradientTolerance)
+          << mode_name(packing.mode) << " " << packing.bits;
+    }
+}
+
+// Every code, of mxfp4 with most scales too: the same number.
+TEST(QuantizedLinear, WidenedCodesAreTheSameNumbers) {
+  auto ids = mx::arange(256, mx::int32);
+  for (const auto& packing : kOtherPackings) {
+    auto w = quantized(normal({256, 256}, 2), packing);
+    if (!has_cpu_kernel(w)) continue;
+    w.packed = mx::random::bits(w.packed.shape(), 4, mx::random::key(5));
+    if (packing.mode == QuantMode::mxfp4)  // from 2^-120 to 2^120, a row each
+      w.scales = mx::astype(
+          mx::broadcast_to(mx::reshape(mx::arange(256), {256, 1}), w.scales.shape()) *
+                  240 / 256 +
+              7,
+          mx::uint8);
+    auto expected = quantized_rows(w, ids, mx::float32);
+    auto found = quantized_rows(prepared(w), ids, mx::float32);
+    if (packing.mode == QuantMode::affine)
+      EXPECT_LT(distance(found, expected), 1e-6f) << packing.bits;
+    else
+      EXPECT_TRUE(same_bits(found, expected)) << mode_name(packing.mode);
+  }
 }
 
 TEST(QuantizedLinear, TakesABroadcastCotangent) {
@@ -148,7 +197,7 @@ TEST(QuantizedLinear, TakesABroadcastCotangent) {
   auto x = normal({9, 64}, 1);
   auto sum = [&](const mx::array& in) { return mx::sum(quantized_linear(in, w)); };
   auto got = mx::grad(sum)(x);
-  auto expected = plain_product(mx::ones({9, 24}), mx::transpose(unpacked(w)));
+  auto expected = plain_product(mx::ones({9, 24}), mx::transpose(unpacked_floats(w)));
   EXPECT_LT(distance(got, expected), kCodedGradientTolerance);
 }
 
@@ -200,7 +249,7 @@ TEST(QuantizedLinear, ALargeInputCostsOnlyItsGroupDigits) {
     for (int rows : {1, 20}) {
       auto small = normal({rows, 128}, 1) * 1e-3f;
       auto x = with_value(small, 0, 5, 1e4f);
-      auto expected = plain_product(small, unpacked(w)) * 1e3f;
+      auto expected = plain_product(small, unpacked_floats(w)) * 1e3f;
       EXPECT_LT(distance(quantized_linear(x, w) * 1e3f, expected), kCodedTolerance);
     }
   });
