@@ -109,28 +109,36 @@ float relative(const mx::array& a, const mx::array& b) {
   return (mx::max(mx::abs(a - b)) / mx::max(mx::abs(b))).item<float>();
 }
 
+// Our kernels round inputs to 16 bits of their group's largest, and the weights on the
+// way back to 13.
 void expect_equal(
     const Decoder& packed, const Decoder& dense, const std::string& what) {
-  EXPECT_LT(relative(logits_of(packed), logits_of(dense)), 2e-4f) << what;
+  EXPECT_LT(relative(logits_of(packed), logits_of(dense)), 1e-3f) << what;
   auto found = adapter_gradients(packed), expected = adapter_gradients(dense);
   ASSERT_EQ(found.size(), 14u);
   for (size_t i = 0; i < found.size(); ++i)
-    EXPECT_LT(relative(found[i], expected[i]), 2e-3f) << what << ", array " << i;
+    EXPECT_LT(relative(found[i], expected[i]), 4e-3f) << what << ", array " << i;
 }
 
-TEST(Quantized, LogitsAndAdapterGradientsEqualThoseOfTheUnpackedModel) {
-  for (const auto& packing : kPackings)
-    for (bool tied : {true, false}) {
-      auto config = testing::wide_config();
-      config.tied_head = tied;
-      Packings packings = {{"", packing}};
-      auto pair = packed_tensors(config, packings);
-      expect_equal(
-          decoder_of(pair.packed, packings, tied),
-          decoder_of(pair.dense, {}, tied),
-          text_of(packing));
-    }
+class QuantizedModel : public ::testing::TestWithParam<Quantization> {};
+
+TEST_P(QuantizedModel, LogitsAndAdapterGradientsEqualThoseOfTheUnpackedOne) {
+  for (bool tied : {true, false}) {
+    auto config = testing::wide_config();
+    config.tied_head = tied;
+    Packings packings = {{"", GetParam()}};
+    auto pair = packed_tensors(config, packings);
+    expect_equal(
+        decoder_of(pair.packed, packings, tied),
+        decoder_of(pair.dense, {}, tied),
+        tied ? "tied" : "untied");
+  }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Modes, QuantizedModel, ::testing::ValuesIn(kPackings), [](const auto& info) {
+      return text_of(info.param);
+    });
 
 TEST(Quantized, EachModuleHasItsOwnModeOrNone) {
   Packings packings = {{"", {64, 4}}, {"lm_head", {16, 4, QuantMode::nvfp4}}};
