@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "models/model_source.h"
 #include "models/model_writer.h"
+#include "ops/pack_weight.h"
 #include "text/tokenizer.h"
 
 namespace pupil {
@@ -46,7 +47,7 @@ class Change {
     const auto& dense = std::get<mx::array>(loaded);
     if (!plan_) return dense;
     auto packing = plan_->packing(without_suffix(tensor.name), tensor.shape);
-    return packing ? SourceArray(pack(dense, *packing)) : dense;
+    return packing ? SourceArray(pack_weight(dense, *packing)) : dense;
   }
 
   const std::optional<QuantizePlan>& plan() const { return plan_; }
@@ -70,14 +71,6 @@ class Change {
     weight.scales = mx::astype(weight.scales, mx::float32);
     weight.biases = mx::astype(*weight.biases, mx::float32);
     return cast(mx::astype(unpacked(weight), mx::float16), dtype_);
-  }
-
-  static QuantizedWeight pack(const mx::array& dense, const Quantization& packing) {
-    auto [group_size, bits, mode] = packing;
-    auto parts = mx::quantize(dense, group_size, bits, mode_name(mode));
-    std::optional<mx::array> biases;
-    if (parts.size() > 2) biases = parts[2];
-    return {parts.at(0), parts.at(1), biases, group_size, bits, false, 0, mode};
   }
 
   bool dequantize_;

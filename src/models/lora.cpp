@@ -72,7 +72,7 @@ void expect_dense(const std::string& path, const Linear& linear) {
   if (!linear.base.was_packed) return;
   throw std::invalid_argument(
       "[lora] fine_tune_type full: " + path +
-      " is packed; train an adapter (lora, dora), or convert without -q");
+      ".weight is packed; train an adapter (lora, dora), or convert without -q");
 }
 
 // The arrays of a block, by the path of their module.

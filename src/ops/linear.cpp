@@ -6,6 +6,7 @@
 #include "ops/cpu/arrays.h"
 #include "ops/cpu/linear_primitive.h"
 #include "ops/cpu/tile_weight.h"
+#include "ops/cpu/unpacked_codes.h"
 #include "ops/cpu/widened_codes.h"
 
 namespace pupil {
@@ -72,6 +73,8 @@ bool is_kept_unpacked(const QuantizedWeight& w) {
 }
 
 mx::array unpacked(const QuantizedWeight& w) {
+  check_weight(w);
+  if (cpu::on_cpu() && w.mode != QuantMode::affine) return cpu::unpacked_codes(w);
   return dequantized(w, w.packed, w.scales, w.biases);
 }
 

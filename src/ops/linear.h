@@ -39,8 +39,8 @@ QuantizedWeight prepared(const QuantizedWeight& weight);
 /// Whether the CPU kernels read it once it is prepared: affine or mxfp4, on a CPU.
 bool has_cpu_kernel(const QuantizedWeight& weight);
 
-/// Whether a model is better off with the unpacked weight: what has no kernel, on a
-/// CPU, where MLX's own takes a hundred times as long.
+/// Whether a model keeps it unpacked: what has no kernel, on a CPU, where MLX's own
+/// operation takes the rows one by one.
 bool is_kept_unpacked(const QuantizedWeight& weight);
 
 /// The matrix [out, in] of a weight that is not tiled, in its scales' type; of one that

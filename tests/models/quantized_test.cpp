@@ -180,7 +180,7 @@ TEST(Quantized, PackedWeightsAreNotTrainedThemselves) {
     auto pair = packed_tensors(testing::wide_config(), packings);
     auto model = decoder_of(pair.packed, packings, true);
     auto error = testing::refusal([&] { attach_lora(model, full, 0); });
-    EXPECT_TRUE(has(error, "q_proj is packed")) << text_of(packing);
+    EXPECT_TRUE(has(error, "q_proj.weight is packed")) << text_of(packing);
   }
 }
 

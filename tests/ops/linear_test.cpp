@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "ops/pack_weight.h"
 #include "ops/support.h"
 
 namespace pupil {
@@ -25,7 +26,11 @@ constexpr float kCodedTolerance = 5e-5f;
 constexpr float kCodedGradientTolerance = 5e-4f;
 
 mx::array unpacked_floats(const QuantizedWeight& w) {
-  if (w.mode != QuantMode::affine) return mx::astype(pupil::unpacked(w), mx::float32);
+  if (w.mode != QuantMode::affine) {
+    auto dense =
+        mx::dequantize(w.packed, w.scales, {}, w.group_size, w.bits, mode_name(w.mode));
+    return mx::astype(dense, mx::float32);
+  }
   return mx::dequantize(
       w.packed,
       mx::astype(w.scales, mx::float32),
@@ -170,25 +175,42 @@ TEST(QuantizedLinear, EveryModeEqualsItsUnpackedWeightForwardAndBack) {
     }
 }
 
-// Every code, of mxfp4 with most scales too: the same number.
-TEST(QuantizedLinear, WidenedCodesAreTheSameNumbers) {
-  auto ids = mx::arange(256, mx::int32);
+// Every code with most scales, the same in a row: from 2^-120 to 2^112 if powers of
+// two.
+QuantizedWeight with_every_code(const Quantization& packing) {
+  auto w = quantized(normal({256, 256}, 2), packing);
+  w.packed = mx::random::bits(w.packed.shape(), 4, mx::random::key(5));
+  if (packing.mode == QuantMode::affine) return w;
+  auto codes = mx::astype(mx::arange(256), mx::float32);
+  if (packing.mode != QuantMode::nvfp4) codes = 7.0f + codes * (232.0f / 256.0f);
+  w.scales = mx::astype(
+      mx::broadcast_to(mx::reshape(codes, {256, 1}), w.scales.shape()), mx::uint8);
+  return w;
+}
+
+TEST(QuantizedLinear, PreparedCodesAreTheSameNumbers) {
+  auto ids = mx::arange(256);
   for (const auto& packing : kOtherPackings) {
-    auto w = quantized(normal({256, 256}, 2), packing);
-    if (!has_cpu_kernel(w)) continue;
-    w.packed = mx::random::bits(w.packed.shape(), 4, mx::random::key(5));
-    if (packing.mode == QuantMode::mxfp4)  // from 2^-120 to 2^120, a row each
-      w.scales = mx::astype(
-          mx::broadcast_to(mx::reshape(mx::arange(256), {256, 1}), w.scales.shape()) *
-                  240 / 256 +
-              7,
-          mx::uint8);
-    auto expected = quantized_rows(w, ids, mx::float32);
-    auto found = quantized_rows(prepared(w), ids, mx::float32);
-    if (packing.mode == QuantMode::affine)
-      EXPECT_LT(distance(found, expected), 1e-6f) << packing.bits;
-    else
-      EXPECT_TRUE(same_bits(found, expected)) << mode_name(packing.mode);
+    auto w = with_every_code(packing);
+    if (packing.mode == QuantMode::affine) {
+      auto found = quantized_rows(prepared(w), ids, mx::float32);
+      EXPECT_LT(distance(found, unpacked_floats(w)), 1e-6f) << packing.bits;
+      continue;
+    }
+    auto found = mx::astype(unpacked(w), mx::float32);
+    EXPECT_TRUE(same_bits(found, unpacked_floats(w))) << mode_name(packing.mode);
+    auto rows = quantized_rows(prepared(w), ids, mx::float32);
+    EXPECT_TRUE(same_bits(rows, unpacked_floats(w))) << mode_name(packing.mode);
+  }
+}
+
+TEST(PackWeight, InSlicesIsTheSame) {
+  auto w = normal({300, 2048}, 4);
+  for (const auto& packing : kOtherPackings) {
+    auto sliced = pack_weight(w, packing), whole = quantized(w, packing);
+    EXPECT_TRUE(same_bits(sliced.packed, whole.packed)) << mode_name(packing.mode);
+    EXPECT_TRUE(same_bits(sliced.scales, whole.scales)) << mode_name(packing.mode);
+    EXPECT_EQ(sliced.biases.has_value(), packing.mode == QuantMode::affine);
   }
 }
 
