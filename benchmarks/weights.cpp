@@ -19,7 +19,7 @@ QuantizedWeight plain_weight(int in, int out, int bits, int copy) {
       mx::full(groups, -1.0f, mx::float16),
       kGroup,
       bits};
-  mx::eval(w.packed, w.scales, w.biases);
+  mx::eval(w.packed, w.scales, *w.biases);
   return w;
 }
 

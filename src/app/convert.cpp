@@ -15,16 +15,25 @@ namespace pupil {
 namespace {
 
 struct ConvertArguments {
-  std::string from, to, dtype;
-  bool quantize = false, force = false, json = false;
-  int bits = 4, group_size = 64;
+  std::string from, to = "mlx_model", dtype, mode = "affine", recipe;
+  bool quantize = false, dequantize = false, force = false, json = false;
+  std::optional<int> bits, group_size;
 };
 
+QuantizeRequest request_of(const ConvertArguments& arguments) {
+  QuantizeRequest request{arguments.group_size, arguments.bits};
+  request.mode = *find_mode(arguments.mode);
+  for (const auto& recipe : kQuantRecipes)
+    if (recipe.name == arguments.recipe) request.recipe = recipe;
+  return request;
+}
+
 ConvertOptions options_of(const ConvertArguments& arguments) {
-  ConvertOptions options{arguments.from, arguments.to, {}, {}, Existing::refuse};
-  if (arguments.quantize) {
-    options.quantize = Quantization{arguments.group_size, arguments.bits};
-  }
+  ConvertOptions options;
+  options.from = arguments.from;
+  options.to = arguments.to;
+  options.dequantize = arguments.dequantize;
+  if (arguments.quantize) options.quantize = request_of(arguments);
   if (arguments.dtype == "float16") options.dtype = mx::float16;
   if (arguments.dtype == "bfloat16") options.dtype = mx::bfloat16;
   if (arguments.dtype == "float32") options.dtype = mx::float32;
@@ -55,10 +64,11 @@ class ConversionBar {
   size_t done_ = 0;
 };
 
-std::string packing_text(std::pair<int, int> packing) {
-  auto [bits, group_size] = packing;
-  auto text = std::to_string(bits) + " bits";
-  return group_size ? text + ", groups of " + std::to_string(group_size) : text;
+std::string packing_text(const Quantization& packing) {
+  auto text = std::to_string(packing.bits) + " bits";
+  if (packing.group_size == 0) return text;
+  if (packing.mode != QuantMode::affine) text = mode_name(packing.mode);
+  return text + ", groups of " + std::to_string(packing.group_size);
 }
 
 void print_table(const ConvertSummary& summary, const std::string& to) {
@@ -80,8 +90,9 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
   nlohmann::json rows = nlohmann::json::array();
   for (const auto& [packing, row] : summary.rows) {
     rows.push_back(
-        {{"bits", packing.first},
-         {"group_size", packing.second},
+        {{"bits", packing.bits},
+         {"group_size", packing.group_size},
+         {"mode", packing.group_size ? mode_name(packing.mode) : "dense"},
          {"tensors", row.tensors},
          {"parameters", row.parameters},
          {"bytes", row.bytes}});
@@ -100,6 +111,38 @@ void run(const ConvertArguments& arguments) {
   print_table(summary, arguments.to);
 }
 
+std::vector<std::string> mode_names() {
+  return {"affine", "mxfp4", "mxfp8", "nvfp4"};
+}
+
+std::vector<std::string> recipe_names() {
+  std::vector<std::string> names;
+  for (const auto& recipe : kQuantRecipes) names.emplace_back(recipe.name);
+  return names;
+}
+
+void add_packing(CLI::App& command, ConvertArguments& a) {
+  auto* quantize =
+      command.add_flag("-q,--quantize", a.quantize, "pack linears and the embedding");
+  command.add_option("--q-bits", a.bits, "bits of a packed weight (affine: 4)")
+      ->needs(quantize);
+  command
+      .add_option(
+          "--q-group-size", a.group_size, "weights that share a scale (affine: 64)")
+      ->needs(quantize);
+  command.add_option("--q-mode", a.mode, "what a packed number stands for")
+      ->check(CLI::IsMember(mode_names()))
+      ->capture_default_str()
+      ->needs(quantize);
+  command
+      .add_option(
+          "--quant-predicate", a.recipe, "a recipe of two widths, by layer and module")
+      ->check(CLI::IsMember(recipe_names()))
+      ->needs(quantize);
+  command.add_flag("-d,--dequantize", a.dequantize, "unpack all weights")
+      ->excludes(quantize);
+}
+
 }  // namespace
 
 void add_convert(CLI::App& app) {
@@ -107,20 +150,19 @@ void add_convert(CLI::App& app) {
   auto& a = *arguments;
   auto* command = app.add_subcommand(
       "convert",
-      "Turn a Hugging Face directory or GGUF file into an MLX model directory");
-  command->add_option("--from", a.from, "model directory or .gguf file")->required();
-  command->add_option("--to", a.to, "model directory to write")->required();
-  auto* quantize =
-      command->add_flag("-q,--quantize", a.quantize, "pack linears and the embedding");
-  command->add_option("--q-bits", a.bits, "bits of a packed weight")
-      ->check(CLI::IsMember({4, 8}))
-      ->capture_default_str()
-      ->needs(quantize);
-  command->add_option("--q-group-size", a.group_size, "weights that share a scale")
-      ->check(CLI::IsMember({32, 64, 128}))
-      ->capture_default_str()
-      ->needs(quantize);
-  command->add_option("--dtype", a.dtype, "type of floats (default: the source's)")
+      "Turn a Hugging Face directory or GGUF file into an MLX model directory; the "
+      "options of mlx_lm.convert mean the same here");
+  command
+      ->add_option("--from,--hf-path,--model", a.from, "model directory or .gguf file")
+      ->required();
+  command->add_option("--to,--mlx-path", a.to, "model directory to write")
+      ->capture_default_str();
+  add_packing(*command, a);
+  command
+      ->add_option(
+          "--dtype",
+          a.dtype,
+          "type of floats (default: torch_dtype of config.json, else the source's)")
       ->check(CLI::IsMember({"float16", "bfloat16", "float32"}));
   command->add_flag("--force", a.force, "replace a model that --to holds");
   command->add_flag("--json", a.json, "print the summary as one JSON object");

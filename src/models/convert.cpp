@@ -6,14 +6,13 @@
 #include "base/file.h"
 #include "models/model_source.h"
 #include "models/model_writer.h"
+#include "ops/pack_weight.h"
 #include "text/tokenizer.h"
 
 namespace pupil {
 namespace {
 
 namespace fs = std::filesystem;
-
-using Packing = std::pair<int, int>;  // bits, group size
 
 ModelSource open_source(const std::string& from) {
   if (fs::is_directory(from)) return open_huggingface_source(from);
@@ -22,53 +21,68 @@ ModelSource open_source(const std::string& from) {
       "[convert] " + from + ": expected a model directory or a .gguf file");
 }
 
-mx::array cast(const mx::array& array, const ConvertOptions& options) {
-  return options.dtype ? mx::astype(array, *options.dtype) : array;
-}
-
-mx::array unpacked(const QuantizedWeight& weight) {
-  return mx::dequantize(
-      weight.packed,
-      mx::astype(weight.scales, mx::float32),
-      mx::astype(weight.biases, mx::float32),
-      weight.group_size,
-      weight.bits);
-}
-
-// Matrices, and stacks of them, are the linears and the embedding; a row must divide
-// into groups. A router is small, and what it chooses hangs on its last bits.
-bool is_packed(const SourceTensor& tensor, const ConvertOptions& options) {
-  return options.quantize && tensor.shape.size() >= 2 &&
-         !tensor.name.ends_with(".mlp.gate.weight") &&
-         tensor.shape.back() % options.quantize->group_size == 0;
-}
-
-// The tensor as it is to be written.
-SourceArray converted(const SourceTensor& tensor, const ConvertOptions& options) {
-  auto loaded = tensor.load();
-  auto* packed = std::get_if<QuantizedWeight>(&loaded);
-  if (packed && !options.quantize) {
-    packed->scales = cast(packed->scales, options);
-    packed->biases = cast(packed->biases, options);
-    return loaded;
-  }
-  auto dense =
-      packed ? mx::astype(unpacked(*packed), mx::float16) : std::get<mx::array>(loaded);
-  dense = cast(dense, options);
-  if (!is_packed(tensor, options)) return dense;
-  auto [group_size, bits] = *options.quantize;
-  auto parts = mx::quantize(dense, group_size, bits);
-  return QuantizedWeight{parts.at(0), parts.at(1), parts.at(2), group_size, bits};
-}
-
 std::string without_suffix(const std::string& name) {
   return name.substr(0, name.rfind('.'));
 }
 
+/// How arrays of one conversion change.
+class Change {
+ public:
+  Change(const ConvertOptions& options, const ModelSource& source, int num_layers)
+      : dequantize_(options.dequantize),
+        asked_(options.dtype),
+        dtype_(options.dtype ? options.dtype : source.dtype) {
+    if (options.quantize) plan_.emplace(*options.quantize, num_layers);
+  }
+
+  /// The array of `tensor` as it is to be written.
+  SourceArray operator()(const SourceTensor& tensor) const {
+    auto loaded = tensor.load();
+    if (auto* packed = std::get_if<QuantizedWeight>(&loaded)) {
+      if (!dequantize_ && (!plan_ || tensor.is_mlx)) return with_cast_scales(*packed);
+      loaded = unpack(*packed, tensor.is_mlx);
+    } else {
+      loaded = cast(std::get<mx::array>(loaded), dtype_);
+    }
+    const auto& dense = std::get<mx::array>(loaded);
+    if (!plan_) return dense;
+    auto packing = plan_->packing(without_suffix(tensor.name), tensor.shape);
+    return packing ? SourceArray(pack_weight(dense, *packing)) : dense;
+  }
+
+  const std::optional<QuantizePlan>& plan() const { return plan_; }
+
+ private:
+  static mx::array cast(const mx::array& array, std::optional<mx::Dtype> dtype) {
+    return dtype ? mx::astype(array, *dtype) : array;
+  }
+
+  QuantizedWeight with_cast_scales(QuantizedWeight weight) const {
+    if (weight.mode != QuantMode::affine) return weight;
+    weight.scales = cast(weight.scales, dtype_);
+    weight.biases = cast(*weight.biases, dtype_);
+    return weight;
+  }
+
+  // mlx-lm casts the scales and then unpacks: weights that are not affine are bfloat16
+  // whatever the configuration says. A GGUF file's are float16.
+  mx::array unpack(QuantizedWeight weight, bool is_mlx) const {
+    if (is_mlx) return cast(unpacked(with_cast_scales(weight)), asked_);
+    weight.scales = mx::astype(weight.scales, mx::float32);
+    weight.biases = mx::astype(*weight.biases, mx::float32);
+    return cast(mx::astype(unpacked(weight), mx::float16), dtype_);
+  }
+
+  bool dequantize_;
+  std::optional<mx::Dtype> asked_, dtype_;
+  std::optional<QuantizePlan> plan_;
+};
+
 /// Writes tensors and remembers how each module was packed.
 class Conversion {
  public:
-  Conversion(std::string dir) : writer_(std::move(dir)) {}
+  Conversion(std::string dir, int64_t shard_bytes)
+      : writer_(std::move(dir), shard_bytes) {}
 
   void add(const SourceTensor& tensor, const SourceArray& array) {
     int64_t parameters = 1, bytes = 0;
@@ -77,38 +91,30 @@ class Conversion {
       bytes += static_cast<int64_t>(part.nbytes());
       writer_.add(name, part);
     };
-    Packing packing{0, 0};
+    Quantization packing = kDense;
     if (const auto* packed = std::get_if<QuantizedWeight>(&array)) {
       auto module = without_suffix(tensor.name);
       put(tensor.name, packed->packed);
       put(module + ".scales", packed->scales);
-      put(module + ".biases", packed->biases);
-      packing = {packed->bits, packed->group_size};
+      if (packed->biases) put(module + ".biases", *packed->biases);
+      packing = {packed->group_size, packed->bits, packed->mode};
       packings_[module] = packing;
+      if (!tensor.is_mlx) packed_anew_.push_back(module);
     } else {
       const auto& dense = std::get<mx::array>(array);
       put(tensor.name, dense);
-      packing = {static_cast<int>(mx::size_of(dense.dtype())) * 8, 0};
+      packing.bits = static_cast<int>(mx::size_of(dense.dtype())) * 8;
     }
     auto& row = summary_.rows[packing];
     ++row.tensors, row.parameters += parameters, row.bytes += bytes;
   }
 
-  // mlx-lm's block: the most frequent packing, and the modules that differ from it.
-  nlohmann::json quantization() const {
-    std::map<Packing, int> counts;
-    for (const auto& [_, packing] : packings_) ++counts[packing];
-    if (counts.empty()) return nullptr;
-    auto common = std::max_element(counts.begin(), counts.end(), [](auto& a, auto& b) {
-                    return a.second < b.second;
-                  })->first;
-    nlohmann::json block = {
-        {"group_size", common.second}, {"bits", common.first}, {"mode", "affine"}};
-    for (const auto& [module, packing] : packings_) {
-      if (packing == common) continue;
-      block[module] = {{"group_size", packing.second}, {"bits", packing.first}};
-    }
-    return block;
+  /// What config.json says of the packing; null: nothing is packed.
+  nlohmann::json packing_block(
+      const nlohmann::json& before, const std::optional<QuantizePlan>& plan) const {
+    if (packings_.empty()) return nullptr;
+    if (plan) return plan->block(before, packed_anew_);
+    return before.is_null() ? block_of(packings_) : before;
   }
 
   ConvertSummary finish() {
@@ -120,7 +126,8 @@ class Conversion {
 
  private:
   ModelWriter writer_;
-  std::map<std::string, Packing> packings_;
+  Packings packings_;
+  std::vector<std::string> packed_anew_;
   ConvertSummary summary_;
 };
 
@@ -145,14 +152,14 @@ void write_files(
 
 nlohmann::json final_config(
     const ModelSource& source,
-    const Conversion& conversion,
+    const nlohmann::json& block,
     const ConvertOptions& options) {
   auto config = source.config;
   if (options.dtype) {
     config.erase("dtype");  // transformers 5's name for the same
     config["torch_dtype"] = dtype_text(*options.dtype);
   }
-  if (auto block = conversion.quantization(); !block.is_null()) {
+  if (!block.is_null()) {
     config["quantization"] = block;
     config["quantization_config"] = block;
   }
@@ -176,16 +183,18 @@ ConvertSummary convert_model(
   auto source = open_source(options.from);
   auto description = parse_model_config(source.config, options.from);
   check_tensors(source.tensors, description.decoder, options.from);
+  Change change(options, source, description.decoder.num_layers);
   StagedDirectory staged(options.to, options.existing);
   write_files(staged.path(), source, options.from);
-  Conversion conversion(staged.path());
+  Conversion conversion(staged.path(), options.shard_bytes);
   size_t done = 0;
   for (auto& tensor : source.tensors) {
     progress(done++, source.tensors.size(), conversion.summary().total().bytes);
-    conversion.add(tensor, converted(tensor, options));
+    conversion.add(tensor, change(tensor));
   }
   auto summary = conversion.finish();
-  auto config = final_config(source, conversion, options);
+  auto block = conversion.packing_block(source.quantization, change.plan());
+  auto config = final_config(source, block, options);
   write_file_atomically(staged.path() + "/config.json", config.dump(2) + "\n");
   read_model_config(staged.path());  // what we wrote is what we would load
   staged.commit();

@@ -7,30 +7,32 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "formats/staged_directory.h"
-#include "nn/parameters.h"
+#include "models/model_writer.h"
+#include "models/quantize_plan.h"
 
 namespace pupil {
 
 struct ConvertOptions {
-  std::string from;                      // a Hugging Face directory or a .gguf file
-  std::string to;                        // the new model directory
-  std::optional<Quantization> quantize;  // of linears and the embedding; none: as is
-  std::optional<mx::Dtype> dtype;        // of floats; none: the source's
+  std::string from;                         // a model directory or a .gguf file
+  std::string to;                           // the new model directory
+  std::optional<QuantizeRequest> quantize;  // dense linears and embeddings; none: as is
+  bool dequantize = false;                  // unpack all; not with `quantize`
+  std::optional<mx::Dtype> dtype;           // of floats; none: the source's
   Existing existing = Existing::refuse;
+  int64_t shard_bytes = kShardBytes;
 };
 
-/// What was written, by packing: keys are {bits, group_size}, dense tensors have group
-/// size 0. A quantised matrix counts as one tensor.
+/// What was written, by packing; dense tensors have group size 0. A quantised matrix
+/// counts as one tensor.
 struct ConvertSummary {
   struct Row {
     int tensors = 0;
     int64_t parameters = 0;
     int64_t bytes = 0;
   };
-  std::map<std::pair<int, int>, Row> rows;
+  std::map<Quantization, Row> rows;
   Row total() const;
 };
 
@@ -39,7 +41,9 @@ using ConvertProgress = std::function<void(size_t done, size_t total, int64_t by
 
 /// Converts and puts the directory in place at once, when it is complete. Every
 /// tensor's shape is checked against the configuration before anything is written.
-/// Without `quantize`, a quantised GGUF file keeps its packing, weight by weight.
+/// Without `quantize`, packed weights keep their packing, and with it those of a model
+/// directory too; a GGUF file's are packed anew. What is dense is cast to
+/// `dtype`, else to the torch_dtype of a model directory's config.json, as mlx-lm does.
 /// Throws std::invalid_argument for a source that is wrong, std::runtime_error when it
 /// cannot write; then nothing is left behind.
 ConvertSummary convert_model(

@@ -95,6 +95,13 @@ void expect_known_keys(
   }
 }
 
+void expect_dense(const std::string& path, const Linear& linear) {
+  if (!linear.base.was_packed) return;
+  throw std::invalid_argument(
+      "[lora] fine_tune_type full: " + path +
+      ".weight is packed; train an adapter (lora, dora), or convert without -q");
+}
+
 // The arrays of a block, by the path of their module.
 template <class F>
 void for_each_block_array(DecoderLayer& layer, F&& f) {
@@ -106,13 +113,15 @@ void for_each_block_array(DecoderLayer& layer, F&& f) {
 void train_weights(Decoder& model, int first, const std::vector<std::string>& keys) {
   for (size_t i = first; i < model.model.layers.size(); ++i) {
     auto scope = "model.layers." + std::to_string(i) + ".";
+    auto is_chosen = [&](const std::string& module) {
+      return std::count(keys.begin(), keys.end(), module) > 0;
+    };
+    for_each_block_linear(
+        model.model.layers[i], [&](const std::string& module, const Linear& linear) {
+          if (is_chosen(module)) expect_dense(scope + module, linear);
+        });
     auto add = [&](const std::string& module, const std::string& path, mx::array& a) {
-      if (std::count(keys.begin(), keys.end(), module) == 0) return;
-      if (!mx::issubdtype(a.dtype(), mx::floating)) {
-        throw std::invalid_argument(
-            "[lora] fine_tune_type full: " + scope + path +
-            " is packed; train an adapter (lora, dora), or convert without -q");
-      }
+      if (!is_chosen(module)) return;
       a = mx::astype(a, mx::float32);
       a.eval();
       model.trained_weights.insert(scope + path);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "base/quote.h"
 #include "models/families.h"
 #include "models/json_fields.h"
 #include "models/layer_plan.h"
@@ -109,34 +110,30 @@ void read_rotations(
 }
 
 Quantization read_packing(const JsonFields& fields) {
+  auto name = fields.string("mode", "affine");
+  auto mode = find_mode(name);
+  if (!mode)
+    fields.fail("mode '" + name + "' is not supported; known: " + known_modes());
+  auto usual = usual_quantization(*mode);
   Quantization packing{
-      fields.integer("group_size", 32, 128), fields.integer("bits", 2, 8)};
-  auto mode = fields.string("mode", "affine");
-  if (mode != "affine")
-    fields.fail("mode '" + mode + "' is not supported; known: affine");
-  if (packing.group_size % 32 != 0 || packing.group_size == 96) {
-    fields.fail("group_size: expected 32, 64 or 128");
-  }
-  if (packing.bits == 7) fields.fail("bits: expected 2, 3, 4, 5, 6 or 8");
+      fields.integer("group_size", 1, 1024, usual.group_size),
+      fields.integer("bits", 1, 32, usual.bits),
+      *mode};
+  if (auto wrong = wrong_sizes(packing)) fields.fail(*wrong);
   return packing;
 }
 
-// {"group_size":..,"bits":..,"<module>":{"group_size":..,"bits":..}|false,...}
-std::map<std::string, Quantization> read_quantization(
-    const JsonFields& top, const std::string& source) {
-  std::map<std::string, Quantization> packings;
-  const auto* block = top.find("quantization");
-  if (!block && top.find("quantization_config")) {
-    top.fail(
-        "only quantization_config is set, another tool's format; expected mlx-lm's "
-        "\"quantization\": convert the unquantised model");
-  }
-  if (!block) return packings;
-  packings[""] = read_packing(JsonFields(*block, source + ": quantization"));
-  for (const auto& [module, value] : block->items()) {
-    if (!value.is_object()) continue;
+// {"group_size":..,"bits":..,"mode":..,"<module>":{the same three}|true|false,...}
+Packings read_quantization(const nlohmann::json& block, const std::string& source) {
+  Packings packings;
+  if (block.is_null()) return packings;
+  packings[""] = read_packing(JsonFields(block, source + ": quantization"));
+  for (const auto& [module, value] : block.items()) {
     auto name = text_tensor_name(module);
-    if (name) packings[*name] = read_packing(JsonFields(value, source + ": " + module));
+    if (!name) continue;
+    if (value.is_object())
+      packings[*name] = read_packing(JsonFields(value, source + ": " + module));
+    if (value.is_boolean()) packings[*name] = value.get<bool>() ? packings[""] : kDense;
   }
   return packings;
 }
@@ -161,8 +158,27 @@ ModelDescription parse_model_config(
   read_rotations(fields, text, family, source, config);
   config.layers = plan_layers(fields, family, config.num_layers);
   if (family.has_experts) config.experts = read_experts(fields);
-  model.quantization = read_quantization(fields, source);
+  model.quantization = read_quantization(quantization_block(json, source), source);
   return model;
+}
+
+nlohmann::json quantization_block(
+    const nlohmann::json& config, const std::string& source) {
+  JsonFields fields(config, source);
+  if (const auto* block = fields.find("quantization")) return *block;
+  const auto* block = fields.find("quantization_config");
+  if (!block) return nullptr;
+  JsonFields copy(*block, source + ": quantization_config");
+  if (!copy.find("quant_method")) return *block;
+  auto method = copy.string("quant_method");
+  if (method != "mxfp4" && method != "mxfp8") {
+    fields.fail(
+        "quantization_config is of another tool's format, " + in_quotes(method) +
+        "; expected mlx-lm's \"quantization\", or mxfp4 or mxfp8: convert the "
+        "unquantised model");
+  }
+  auto usual = usual_quantization(*find_mode(method));
+  return {{"group_size", usual.group_size}, {"bits", usual.bits}, {"mode", method}};
 }
 
 ModelDescription read_model_config(const std::string& model_dir) {

@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -82,7 +81,7 @@ struct DecoderConfig {
 /// config.json of a model directory.
 struct ModelDescription {
   DecoderConfig decoder;
-  std::map<std::string, Quantization> quantization;  // by module; "" is the default
+  Packings quantization;
 };
 
 /// Reads a Hugging Face or mlx-lm config.json of a known family (models/families.h).
@@ -90,6 +89,13 @@ struct ModelDescription {
 /// the wrong type or out of bounds, or if the model needs what we do not have.
 ModelDescription parse_model_config(
     const nlohmann::json& json, const std::string& source);
+
+/// mlx-lm's block on packed weights, "quantization" of config.json: or its copy under
+/// "quantization_config", or what a Hugging Face quant_method of mxfp4 or mxfp8 there
+/// stands for. null: nothing is packed. Throws std::invalid_argument for a format that
+/// we do not read.
+nlohmann::json quantization_block(
+    const nlohmann::json& config, const std::string& source);
 
 /// The same from the file `model_dir`/config.json.
 ModelDescription read_model_config(const std::string& model_dir);

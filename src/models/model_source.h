@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,12 +22,15 @@ struct SourceTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   mx::Shape shape;   // of the weights, however they are packed
   std::function<SourceArray()> load;
+  bool is_mlx = false;  // packed by mlx-lm's rules, as `quantization` says
 };
 
 struct ModelSource {
   nlohmann::json config;  // Hugging Face's config.json, without "quantization"
   std::vector<SourceTensor> tensors;
   std::map<std::string, std::string> files;  // text by name: tokenizer and generation
+  nlohmann::json quantization = {};          // the block of config.json; null: none
+  std::optional<mx::Dtype> dtype = {};       // that config.json claims for floats
 };
 
 /// Throws std::invalid_argument naming the file and what is wrong with it.

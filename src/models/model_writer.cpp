@@ -15,6 +15,7 @@ std::string dtype_name(mx::Dtype dtype) {
   if (dtype == mx::bfloat16) return "BF16";
   if (dtype == mx::float32) return "F32";
   if (dtype == mx::uint32) return "U32";
+  if (dtype == mx::uint8) return "U8";
   throw std::logic_error("[model writer] a dtype that models do not have");
 }
 

@@ -1,5 +1,5 @@
-// The weights of a model directory: safetensors shards of at most 5 GB and their index,
-// as mlx-lm lays them out.
+// The weights of a model directory: safetensors shards of at most 5 GiB and their
+// index, as mlx-lm lays them out.
 
 #pragma once
 
@@ -11,14 +11,17 @@
 
 namespace pupil {
 
+/// mlx-lm's limit.
+constexpr int64_t kShardBytes = int64_t{5} << 30;
+
 class ModelWriter {
  public:
   /// Files go into `dir`, which is empty. A shard holds `shard_bytes`, or one tensor.
-  explicit ModelWriter(std::string dir, int64_t shard_bytes = 5'000'000'000)
+  explicit ModelWriter(std::string dir, int64_t shard_bytes = kShardBytes)
       : dir_(std::move(dir)), shard_bytes_(shard_bytes) {}
 
-  /// Adds a tensor of float16, bfloat16, float32 or uint32. It is computed when its
-  /// shard is written, and released. Throws std::runtime_error when that fails.
+  /// Adds a tensor of float16, bfloat16, float32, uint32 or uint8. It is computed when
+  /// its shard is written, and released. Throws std::runtime_error when that fails.
   void add(const std::string& name, const mx::array& tensor);
 
   /// Writes what is left; with more than one shard, model.safetensors.index.json too.

@@ -14,13 +14,28 @@ bool is_quantized(const Checkpoint& checkpoint, const std::string& scope) {
 mx::Shape stored_shape(
     const Checkpoint& checkpoint, const std::string& scope, int out, int in) {
   if (!is_quantized(checkpoint, scope)) return {out, in};
-  auto [group_size, bits] = checkpoint.quantization(scope);
+  auto [group_size, bits, mode] = checkpoint.quantization(scope);
   if (in % group_size != 0 || in * bits % 32 != 0) {
     checkpoint.fail(
         "'" + scope + "' has " + std::to_string(in) +
         " inputs, which do not divide into groups of " + std::to_string(group_size));
   }
   return {out, in * bits / 32};
+}
+
+// The packed weight of these codes, which were taken already.
+QuantizedWeight with_scales(
+    Checkpoint& checkpoint, const std::string& scope, const mx::array& codes, int in) {
+  auto [group_size, bits, mode] = checkpoint.quantization(scope);
+  bool affine = mode == QuantMode::affine;
+  mx::Shape groups = {codes.shape(0), in / group_size};
+  auto scales = checkpoint.take(
+      scope + ".scales", groups, affine ? mx::floating : mx::unsignedinteger);
+  std::optional<mx::array> biases;
+  if (affine) biases = checkpoint.take(scope + ".biases", groups);
+  QuantizedWeight packed{codes, scales, biases, group_size, bits, false, 0, mode};
+  check_weight(packed);
+  return packed;
 }
 
 // mlx.nn.Dropout with the adapter's key.
@@ -38,14 +53,18 @@ Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in
           stored_shape(checkpoint, scope, out, in),
           is_quantized(checkpoint, scope) ? mx::unsignedinteger : mx::floating)) {
   if (!is_quantized(checkpoint, scope)) return;
-  quantization = checkpoint.quantization(scope);
-  mx::Shape groups = {out, in / quantization.group_size};
-  scales = checkpoint.take(scope + ".scales", groups);
-  quant_biases = checkpoint.take(scope + ".biases", groups);
-  auto ready = prepared(packed());
+  was_packed = true;
+  auto stored = with_scales(checkpoint, scope, weight, in);
+  if (is_kept_unpacked(stored)) {
+    weight = unpacked(stored);
+    weight.eval();
+    return;
+  }
+  auto ready = prepared(stored);
   weight = ready.packed;
   scales = ready.scales;
   quant_biases = ready.biases;
+  quantization = {ready.group_size, ready.bits, ready.mode};
   tiled_out = ready.out;
 }
 
@@ -53,11 +72,12 @@ QuantizedWeight Weight::packed() const {
   return {
       weight,
       *scales,
-      *quant_biases,
+      quant_biases,
       quantization.group_size,
       quantization.bits,
       tiled_out != 0,
-      tiled_out};
+      tiled_out,
+      quantization.mode};
 }
 
 mx::array Weight::operator()(

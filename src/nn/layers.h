@@ -36,15 +36,18 @@ struct Lora {
   std::optional<mx::array> dropout_key = {};
 };
 
-/// A weight matrix as the checkpoint holds it: dense, or packed with scales and biases.
+/// A weight matrix: dense, or packed with scales and, in the affine mode, biases, as
+/// this device's kernels want it.
 struct Weight {
   mx::array weight;                       // [out, in], or packed uint32
   std::optional<mx::array> scales;        // [out, in / group_size]; none: dense
-  std::optional<mx::array> quant_biases;  // the same
-  Quantization quantization{0, 0};
+  std::optional<mx::array> quant_biases;  // the same; none if not affine
+  Quantization quantization = kDense;     // of these arrays
+  bool was_packed = false;                // in the checkpoint
   int tiled_out = 0;  // not 0: in the CPU kernels' tiles, for so many outputs
 
-  /// Takes `scope`.weight and, if it is quantised, .scales and .biases.
+  /// Takes `scope`.weight and, if it is quantised, .scales and .biases. What this
+  /// device has no kernel for is unpacked.
   Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in);
 
   /// x [..., in] -> x W^T [..., out], in x's type; with an adapter's term if there is

@@ -5,6 +5,21 @@
 #include <stdexcept>
 
 namespace pupil {
+namespace {
+
+const char* kind_text(mx::Dtype::Category kind) {
+  return kind == mx::floating ? "floating point"
+                              : "unsigned integers of packed weights";
+}
+
+}  // namespace
+
+std::optional<Quantization> packing_of(
+    const Packings& packings, const std::string& module) {
+  auto own = packings.find(module);
+  if (own == packings.end()) own = packings.find("");
+  return own == packings.end() ? std::nullopt : std::optional(own->second);
+}
 
 mx::array Checkpoint::take(
     const std::string& name, const mx::Shape& shape, mx::Dtype::Category kind) {
@@ -19,21 +34,17 @@ mx::array Checkpoint::take(
   if (!mx::issubdtype(node.mapped().dtype(), kind)) {
     std::ostringstream what;
     what << "tensor '" << name << "' holds " << node.mapped().dtype() << ", expected "
-         << (kind == mx::floating ? "floating point" : "packed uint32");
+         << kind_text(kind);
     fail(what.str());
   }
   return std::move(node.mapped());
 }
 
 Quantization Checkpoint::quantization(const std::string& scope) const {
-  if (auto own = quantization_.find(scope); own != quantization_.end()) {
-    return own->second;
-  }
-  auto common = quantization_.find("");
-  if (common == quantization_.end()) {
+  auto packing = packing_of(quantization_, scope);
+  if (!packing)
     fail("'" + scope + "' has scales but config.json has no \"quantization\"");
-  }
-  return common->second;
+  return *packing;
 }
 
 void Checkpoint::expect_packed() const {
@@ -46,10 +57,11 @@ void Checkpoint::expect_packed() const {
         "remove the key, or convert with -q");
   }
   for (const auto& [scope, packing] : quantization_) {
-    if (!contains(scope + ".weight") || contains(scope + ".scales")) continue;
+    bool packed = contains(scope + ".scales"), called_packed = packing != kDense;
+    if (!contains(scope + ".weight") || packed == called_packed) continue;
     fail(
-        "config.json calls '" + scope +
-        "' quantised, but its weight is dense; remove that entry");
+        "config.json calls '" + scope + (called_packed ? "' quantised" : "' dense") +
+        ", but its weight is " + (packed ? "packed" : "dense") + "; remove that entry");
   }
 }
 

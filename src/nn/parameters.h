@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,16 +12,21 @@
 
 #include "base/visit.h"
 #include "mlx/mlx.h"
+#include "ops/quantization.h"
 
 namespace pupil {
 
 namespace mx = mlx::core;
 
-/// How a module's weight is packed: MLX's affine mode.
-struct Quantization {
-  int group_size;
-  int bits;
-};
+/// How modules are packed, by name; the entry "" holds for all others, and one of
+/// kDense for a module that is not packed.
+using Packings = std::map<std::string, Quantization>;
+
+constexpr Quantization kDense{0, 0};
+
+/// The packing of `module`: its own entry, else the common one; none if there is none.
+std::optional<Quantization> packing_of(
+    const Packings& packings, const std::string& module);
 
 /// Named tensors read from disk, handed out once each. A constructor takes the tensors
 /// it needs by name and shape; `expect_empty` then proves that nothing was ignored.
@@ -28,12 +34,8 @@ class Checkpoint {
  public:
   using Tensors = std::unordered_map<std::string, mx::array>;
 
-  /// `quantization`: by module; the entry "" holds for all others. `source` names the
-  /// checkpoint in errors.
-  Checkpoint(
-      Tensors tensors,
-      std::map<std::string, Quantization> quantization,
-      std::string source)
+  /// `source` names the checkpoint in errors.
+  Checkpoint(Tensors tensors, Packings quantization, std::string source)
       : tensors_(std::move(tensors)),
         quantization_(std::move(quantization)),
         source_(std::move(source)) {}
@@ -52,7 +54,8 @@ class Checkpoint {
   Quantization quantization(const std::string& scope) const;
 
   /// Throws std::invalid_argument if config.json calls a module packed, or the whole
-  /// model, whose weights are not. Before the first `take`.
+  /// model, whose weights are not; or a module dense whose weights are packed. Before
+  /// the first `take`.
   void expect_packed() const;
 
   /// Throws std::invalid_argument naming a tensor that nobody took.
@@ -63,7 +66,7 @@ class Checkpoint {
 
  private:
   Tensors tensors_;
-  std::map<std::string, Quantization> quantization_;
+  Packings quantization_;
   std::string source_;
 };
 

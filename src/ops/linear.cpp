@@ -6,6 +6,8 @@
 #include "ops/cpu/arrays.h"
 #include "ops/cpu/linear_primitive.h"
 #include "ops/cpu/tile_weight.h"
+#include "ops/cpu/unpacked_codes.h"
+#include "ops/cpu/widened_codes.h"
 
 namespace pupil {
 namespace {
@@ -25,15 +27,22 @@ int inputs_of(const QuantizedWeight& w) {
   return w.packed.shape(1) * 32 / w.bits;  // tiled or not
 }
 
-void check_weight(const QuantizedWeight& w) {
-  if (w.tiled) return;  // was checked before
-  mx::Shape groups{w.packed.shape(0), inputs_of(w) / w.group_size};
-  if (w.scales.shape() == groups && w.biases.shape() == groups &&
-      w.scales.dtype() == w.biases.dtype())
-    return;
-  throw std::invalid_argument(
-      "[quantized_linear] scales and biases do not fit the packed weight: expected " +
-      std::to_string(groups[0]) + " x " + std::to_string(groups[1]) + " of one type");
+// Scales of the affine mode come with biases of their type.
+bool fits(const QuantizedWeight& w, const mx::Shape& groups) {
+  if (w.scales.shape() != groups) return false;
+  if (w.mode != QuantMode::affine) return w.scales.dtype() == mx::uint8 && !w.biases;
+  return w.biases && w.biases->shape() == groups &&
+         w.biases->dtype() == w.scales.dtype() &&
+         mx::issubdtype(w.scales.dtype(), mx::floating);
+}
+
+mx::array dequantized(
+    const QuantizedWeight& w,
+    const mx::array& packed,
+    const mx::array& scales,
+    const std::optional<mx::array>& biases) {
+  return mx::dequantize(
+      packed, scales, biases, w.group_size, w.bits, mode_name(w.mode));
 }
 
 mx::array in_float32(const mx::array& x) {
@@ -63,9 +72,35 @@ std::vector<mx::array> low_rank_gradients(
 
 }  // namespace
 
-// What the kernels unpack; every group size that MLX has is a multiple of 32.
+void check_weight(const QuantizedWeight& w) {
+  constexpr int kMostWords = 1 << 24;  // of a row; files may say anything
+  if (w.packed.ndim() != 2 || w.packed.dtype() != mx::uint32 ||
+      w.packed.shape(1) > kMostWords) {
+    throw std::invalid_argument(
+        "[quantized weight] expected codes as a matrix of uint32, of at most " +
+        std::to_string(kMostWords) + " a row, got another type or shape");
+  }
+  mx::Shape groups{w.packed.shape(0), inputs_of(w) / w.group_size};
+  if (fits(w, groups)) return;
+  throw std::invalid_argument(
+      "[quantized weight] scales and biases do not fit the packed weight: expected " +
+      std::to_string(groups[0]) + " x " + std::to_string(groups[1]) +
+      (w.mode == QuantMode::affine ? " of one float type"
+                                   : " scales of uint8 and no biases"));
+}
+
 bool has_cpu_kernel(const QuantizedWeight& w) {
-  return cpu::on_cpu() && (w.bits == 4 || w.bits == 8) && w.group_size % 32 == 0;
+  return cpu::on_cpu() && (w.mode == QuantMode::affine || w.mode == QuantMode::mxfp4);
+}
+
+bool is_kept_unpacked(const QuantizedWeight& w) {
+  return cpu::on_cpu() && !has_cpu_kernel(w);
+}
+
+mx::array unpacked(const QuantizedWeight& w) {
+  check_weight(w);
+  if (cpu::on_cpu() && w.mode != QuantMode::affine) return cpu::unpacked_codes(w);
+  return dequantized(w, w.packed, w.scales, w.biases);
 }
 
 mx::array linear(const mx::array& x, const mx::array& weight) {
@@ -77,15 +112,15 @@ mx::array linear(const mx::array& x, const mx::array& weight) {
 QuantizedWeight prepared(const QuantizedWeight& w) {
   if (!has_cpu_kernel(w) || w.tiled) return w;
   check_weight(w);
-  return cpu::tiled(w);
+  return cpu::tiled(cpu::widened(w));
 }
 
 mx::array quantized_linear(const mx::array& x, const QuantizedWeight& w) {
   check_width("quantized_linear", x, inputs_of(w));
-  check_weight(w);
   if (has_cpu_kernel(w)) return cpu::quantized_product(x, prepared(w), true);
-  auto y =
-      mx::quantized_matmul(x, w.packed, w.scales, w.biases, true, w.group_size, w.bits);
+  check_weight(w);
+  auto y = mx::quantized_matmul(
+      x, w.packed, w.scales, w.biases, true, w.group_size, w.bits, mode_name(w.mode));
   return mx::astype(y, x.dtype());
 }
 
@@ -103,7 +138,6 @@ mx::array linear(const mx::array& x, const mx::array& weight, const LowRank& l) 
 mx::array quantized_linear(
     const mx::array& x, const QuantizedWeight& w, const LowRank& l) {
   check_width("quantized_linear", x, inputs_of(w));
-  check_weight(w);
   if (has_cpu_kernel(w)) return cpu::quantized_products(x, {prepared(w)}, {l})[0];
   return quantized_linear(x, w) + mx::astype(low_rank_term(x, l), x.dtype());
 }
@@ -130,12 +164,10 @@ std::vector<mx::array> quantized_linears(
 mx::array quantized_rows(
     const QuantizedWeight& table, const mx::array& ids, mx::Dtype dtype) {
   if (table.tiled) return cpu::tiled_rows(table, ids, dtype);
-  auto rows = mx::dequantize(
-      mx::take(table.packed, ids, 0),
-      mx::take(table.scales, ids, 0),
-      mx::take(table.biases, ids, 0),
-      table.group_size,
-      table.bits);
+  auto of_ids = [&](const mx::array& all) { return mx::take(all, ids, 0); };
+  std::optional<mx::array> biases;
+  if (table.biases) biases = of_ids(*table.biases);
+  auto rows = dequantized(table, of_ids(table.packed), of_ids(table.scales), biases);
   return mx::astype(rows, dtype);
 }
 

@@ -2,9 +2,11 @@
 
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "mlx/mlx.h"
+#include "ops/quantization.h"
 
 namespace pupil {
 
@@ -13,24 +15,37 @@ namespace mx = mlx::core;
 /// x [..., in], weight [out, in] any float -> [..., out] in x's type.
 mx::array linear(const mx::array& x, const mx::array& weight);
 
-/// A weight in MLX's affine quantisation: w = scale * q + bias, a scale and a bias for
-/// each `group_size` inputs of an output.
+/// A weight as MLX packs it (ops/quantization.h): a scale, and in the affine mode a
+/// bias, for each `group_size` inputs of an output.
 struct QuantizedWeight {
-  mx::array packed;  // [out, in * bits / 32] uint32, low bits first
-  mx::array scales;  // [out, in / group_size]
-  mx::array biases;  // [out, in / group_size]
+  mx::array packed;                 // [out, in * bits / 32] uint32, low bits first
+  mx::array scales;                 // [out, in / group_size] float; uint8 if not affine
+  std::optional<mx::array> biases;  // the same, float; none if not affine
   int group_size;
   int bits;
   bool tiled = false;  // in the CPU kernels' layout, ops/cpu/tile_weight.h
   int out = 0;         // of a tiled one, whose arrays are filled up
+  QuantMode mode = QuantMode::affine;
 };
 
-/// The weight as this device's kernels want it: what a model keeps. Evaluates its
-/// arrays.
+/// Throws std::invalid_argument "[quantized weight] ..." unless the arrays have the
+/// types and shapes of one weight that is not tiled.
+void check_weight(const QuantizedWeight& weight);
+
+/// The weight as this device's kernels want it: what a model keeps, the same numbers in
+/// 4 or 8 bits of the affine mode where they have a kernel. Evaluates its arrays.
 QuantizedWeight prepared(const QuantizedWeight& weight);
 
-/// Whether the CPU kernels unpack it: 4 or 8 bits, on a CPU.
+/// Whether the CPU kernels read it once it is prepared: affine or mxfp4, on a CPU.
 bool has_cpu_kernel(const QuantizedWeight& weight);
+
+/// Whether a model keeps it unpacked: what has no kernel, on a CPU, where MLX's own
+/// operation takes the rows one by one.
+bool is_kept_unpacked(const QuantizedWeight& weight);
+
+/// The matrix [out, in] of a weight that is not tiled, in its scales' type; of one that
+/// is not affine in bfloat16, which holds all its numbers.
+mx::array unpacked(const QuantizedWeight& weight);
 
 /// x [..., in] -> [..., out] in x's type. Gradient to x only. A weight that is not
 /// `prepared` is so at each call.

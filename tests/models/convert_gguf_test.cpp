@@ -251,12 +251,12 @@ TEST_F(ConvertGguf, WithoutAHeadTheModelIsTied) {
 
 TEST_F(ConvertGguf, PackingAnewIsOnRequest) {
   auto options = put(file("llama", kRows));
-  options.quantize = Quantization{64, 8};
+  options.quantize = QuantizeRequest{64, 8};
   auto summary = convert(options);
   auto config = read_json_file(to() + "/config.json");
   EXPECT_EQ(config["quantization"]["bits"], 8);
   EXPECT_EQ(config["quantization"]["group_size"], 64);
-  EXPECT_EQ(summary.rows.at({8, 64}).tensors, 8);  // all matrices but down_proj
+  EXPECT_EQ(summary.rows.at({64, 8}).tensors, 8);  // all matrices but down_proj
   load_decoder(to());
 }
 

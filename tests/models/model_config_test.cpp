@@ -87,13 +87,15 @@ TEST(ModelConfig, QuantizationIsByModule) {
   auto packings = parse_model_config(config, "config.json").quantization;
   EXPECT_EQ(packings.at("").group_size, 64);
   EXPECT_EQ(packings.at("lm_head").bits, 8);
-  EXPECT_EQ(packings.size(), 2u);
+  EXPECT_EQ(packings.at("model.layers.0.mlp.up_proj"), kDense);
+  EXPECT_EQ(packings.size(), 3u);
   for (const auto& [pointer, value] : std::vector<std::pair<const char*, json>>{
            {"/quantization/bits", 7},
            {"/quantization/bits", 1},
            {"/quantization/group_size", 48},
            {"/quantization/group_size", 96},
-           {"/quantization/mode", "mxfp4"},
+           {"/quantization/mode", "nf4"},
+           {"/quantization/mode", "mxfp4"},  // with groups of 64
            {"/quantization/lm_head/bits", "8"},
            {"/quantization", 4}}) {
     auto changed = config;
@@ -102,6 +104,33 @@ TEST(ModelConfig, QuantizationIsByModule) {
   }
   auto other = with("/quantization_config", {{"quant_method", "gptq"}, {"bits", 4}});
   EXPECT_TRUE(has(error(other), "another tool's format"));
+}
+
+TEST(ModelConfig, ModesHaveTheirSizes) {
+  json block = {{"group_size", 16}, {"bits", 4}, {"mode", "nvfp4"}};
+  block["lm_head"] = {{"mode", "mxfp8"}};  // its usual sizes
+  block["model.embed_tokens"] = {{"bits", 6}, {"group_size", nullptr}};
+  block["model.layers.0.mlp.up_proj"] = true;
+  Packings expected = {
+      {"", {16, 4, QuantMode::nvfp4}},
+      {"lm_head", {32, 8, QuantMode::mxfp8}},
+      {"model.embed_tokens", {64, 6}},
+      {"model.layers.0.mlp.up_proj", {16, 4, QuantMode::nvfp4}}};
+  for (const char* key : {"/quantization", "/quantization_config"}) {
+    auto config = with(key, block);
+    EXPECT_EQ(parse_model_config(config, "c").quantization, expected) << key;
+  }
+  block["group_size"] = 32;
+  EXPECT_TRUE(has(
+      error(with("/quantization", block)),
+      "expected 4 bits in groups of 16 for mode nvfp4, got 4 bits in groups of 32"));
+  block["mode"] = "nf4";
+  EXPECT_TRUE(
+      has(error(with("/quantization", block)), "known: affine, mxfp4, mxfp8, nvfp4"));
+  auto mxfp4 = with("/quantization_config", {{"quant_method", "mxfp4"}});
+  EXPECT_EQ(
+      parse_model_config(mxfp4, "c").quantization.at(""),
+      (Quantization{32, 4, QuantMode::mxfp4}));
 }
 
 TEST(ModelConfig, FieldsOfAnyTypeAreReadOrRefused) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "ops/pack_weight.h"
 #include "ops/support.h"
 
 namespace pupil {
@@ -24,14 +25,29 @@ using ops_test::with_each_isa;
 constexpr float kCodedTolerance = 5e-5f;
 constexpr float kCodedGradientTolerance = 5e-4f;
 
-mx::array unpacked(const QuantizedWeight& w) {
+mx::array unpacked_floats(const QuantizedWeight& w) {
+  if (w.mode != QuantMode::affine) {
+    auto dense =
+        mx::dequantize(w.packed, w.scales, {}, w.group_size, w.bits, mode_name(w.mode));
+    return mx::astype(dense, mx::float32);
+  }
   return mx::dequantize(
       w.packed,
       mx::astype(w.scales, mx::float32),
-      mx::astype(w.biases, mx::float32),
+      mx::astype(*w.biases, mx::float32),
       w.group_size,
       w.bits);
 }
+
+// What has no kernel of 4 or 8 bits of its own: widened, or left to MLX.
+const Quantization kOtherPackings[] = {
+    {32, 2},
+    {64, 3},
+    {128, 5},
+    {64, 6},
+    {32, 4, QuantMode::mxfp4},
+    {32, 8, QuantMode::mxfp8},
+    {16, 4, QuantMode::nvfp4}};
 
 // One row after the other through multiply and sum: the definition, without any matmul.
 mx::array plain_product(const mx::array& x, const mx::array& weight) {
@@ -122,7 +138,7 @@ TEST(QuantizedLinear, EqualsItsDefinition) {
             auto w = quantized(normal({out, in}, 2), group, bits, scales);
             auto x = normal({rows, in}, 1);
             EXPECT_LT(
-                distance(quantized_linear(x, w), plain_product(x, unpacked(w))),
+                distance(quantized_linear(x, w), plain_product(x, unpacked_floats(w))),
                 kCodedTolerance)
                 << rows << " x " << in << " x " << out << ", " << bits << " bits";
           }
@@ -137,10 +153,65 @@ TEST(QuantizedLinear, GradientEqualsThatOfTheUnpackedWeight) {
         auto x = normal({rows, in}, 1), dy = normal({rows, out}, 3);
         auto got = input_gradient(
             [&](const mx::array& in) { return quantized_linear(in, w); }, x, dy);
-        auto expected = plain_product(dy, mx::transpose(unpacked(w)));
+        auto expected = plain_product(dy, mx::transpose(unpacked_floats(w)));
         EXPECT_LT(distance(got, expected), kCodedGradientTolerance);
       }
   });
+}
+
+TEST(QuantizedLinear, EveryModeEqualsItsUnpackedWeightForwardAndBack) {
+  for (const auto& packing : kOtherPackings)
+    for (auto [rows, in, out] : {std::array{1, 128, 32}, {9, 384, 45}}) {
+      auto w = quantized(normal({out, in}, 2), packing);
+      auto x = normal({rows, in}, 1), dy = normal({rows, out}, 3);
+      auto apply = [&](const mx::array& in) { return quantized_linear(in, w); };
+      EXPECT_LT(
+          distance(apply(x), plain_product(x, unpacked_floats(w))), kCodedTolerance)
+          << mode_name(packing.mode) << " " << packing.bits;
+      auto expected = plain_product(dy, mx::transpose(unpacked_floats(w)));
+      EXPECT_LT(
+          distance(input_gradient(apply, x, dy), expected), kCodedGradientTolerance)
+          << mode_name(packing.mode) << " " << packing.bits;
+    }
+}
+
+// Every code with most scales, the same in a row: from 2^-120 to 2^112 if powers of
+// two.
+QuantizedWeight with_every_code(const Quantization& packing) {
+  auto w = quantized(normal({256, 256}, 2), packing);
+  w.packed = mx::random::bits(w.packed.shape(), 4, mx::random::key(5));
+  if (packing.mode == QuantMode::affine) return w;
+  auto codes = mx::astype(mx::arange(256), mx::float32);
+  if (packing.mode != QuantMode::nvfp4) codes = 7.0f + codes * (232.0f / 256.0f);
+  w.scales = mx::astype(
+      mx::broadcast_to(mx::reshape(codes, {256, 1}), w.scales.shape()), mx::uint8);
+  return w;
+}
+
+TEST(QuantizedLinear, PreparedCodesAreTheSameNumbers) {
+  auto ids = mx::arange(256);
+  for (const auto& packing : kOtherPackings) {
+    auto w = with_every_code(packing);
+    if (packing.mode == QuantMode::affine) {
+      auto found = quantized_rows(prepared(w), ids, mx::float32);
+      EXPECT_LT(distance(found, unpacked_floats(w)), 1e-6f) << packing.bits;
+      continue;
+    }
+    auto found = mx::astype(unpacked(w), mx::float32);
+    EXPECT_TRUE(same_bits(found, unpacked_floats(w))) << mode_name(packing.mode);
+    auto rows = quantized_rows(prepared(w), ids, mx::float32);
+    EXPECT_TRUE(same_bits(rows, unpacked_floats(w))) << mode_name(packing.mode);
+  }
+}
+
+TEST(PackWeight, InSlicesIsTheSame) {
+  auto w = normal({300, 2048}, 4);
+  for (const auto& packing : kOtherPackings) {
+    auto sliced = pack_weight(w, packing), whole = quantized(w, packing);
+    EXPECT_TRUE(same_bits(sliced.packed, whole.packed)) << mode_name(packing.mode);
+    EXPECT_TRUE(same_bits(sliced.scales, whole.scales)) << mode_name(packing.mode);
+    EXPECT_EQ(sliced.biases.has_value(), packing.mode == QuantMode::affine);
+  }
 }
 
 TEST(QuantizedLinear, TakesABroadcastCotangent) {
@@ -148,7 +219,7 @@ TEST(QuantizedLinear, TakesABroadcastCotangent) {
   auto x = normal({9, 64}, 1);
   auto sum = [&](const mx::array& in) { return mx::sum(quantized_linear(in, w)); };
   auto got = mx::grad(sum)(x);
-  auto expected = plain_product(mx::ones({9, 24}), mx::transpose(unpacked(w)));
+  auto expected = plain_product(mx::ones({9, 24}), mx::transpose(unpacked_floats(w)));
   EXPECT_LT(distance(got, expected), kCodedGradientTolerance);
 }
 
@@ -200,7 +271,7 @@ TEST(QuantizedLinear, ALargeInputCostsOnlyItsGroupDigits) {
     for (int rows : {1, 20}) {
       auto small = normal({rows, 128}, 1) * 1e-3f;
       auto x = with_value(small, 0, 5, 1e4f);
-      auto expected = plain_product(small, unpacked(w)) * 1e3f;
+      auto expected = plain_product(small, unpacked_floats(w)) * 1e3f;
       EXPECT_LT(distance(quantized_linear(x, w) * 1e3f, expected), kCodedTolerance);
     }
   });

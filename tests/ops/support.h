@@ -31,7 +31,18 @@ inline QuantizedWeight quantized(
       mx::astype(parts[2], scales),
       group,
       bits};
-  mx::eval(q.packed, q.scales, q.biases);
+  mx::eval(q.packed, q.scales, *q.biases);
+  return q;
+}
+
+/// w [out, in] packed as `packing` says, its scales in w's type if it is affine.
+inline QuantizedWeight quantized(const mx::array& w, const Quantization& packing) {
+  auto [group, bits, mode] = packing;
+  auto parts = mx::quantize(w, group, bits, mode_name(mode));
+  std::optional<mx::array> biases;
+  if (parts.size() > 2) biases = parts[2];
+  QuantizedWeight q{parts[0], parts[1], biases, group, bits, false, 0, mode};
+  mx::eval(parts);
   return q;
 }
 

@@ -126,6 +126,32 @@ TEST(DecodeState, TheSameForPackedWeights) {
   expect_same_steps(Decoder(std::move(checkpoint), config, mx::float32));
 }
 
+// Each linear of a block in a format of its own.
+TEST(DecodeState, TheSameForEveryMode) {
+  const std::map<std::string, Quantization> modes = {
+      {"self_attn.q_proj", {32, 3}},
+      {"self_attn.k_proj", {32, 6}},
+      {"self_attn.v_proj", {32, 4, QuantMode::mxfp4}},
+      {"self_attn.o_proj", {16, 4, QuantMode::nvfp4}},
+      {"mlp.gate_proj", {32, 8, QuantMode::mxfp8}},
+      {"mlp.up_proj", {32, 4}},
+      {"mlp.down_proj", {32, 2}}};
+  auto config = testing::tiny_config();
+  auto tensors = testing::tiny_tensors(config, 0);
+  Packings packings = {{"", {32, 4}}};
+  for (int layer = 0; layer < config.num_layers; ++layer)
+    for (const auto& [name, packing] : modes) {
+      auto module = "model.layers." + std::to_string(layer) + "." + name;
+      auto weight = ops_test::quantized(tensors.at(module + ".weight"), packing);
+      tensors.insert_or_assign(module + ".weight", weight.packed);
+      tensors.emplace(module + ".scales", weight.scales);
+      if (weight.biases) tensors.emplace(module + ".biases", *weight.biases);
+      packings[module] = packing;
+    }
+  Checkpoint checkpoint(std::move(tensors), packings, "tiny");
+  expect_same_steps(Decoder(std::move(checkpoint), config, mx::float32));
+}
+
 // What was handed out earlier stays as it was, in whichever order it is asked for.
 TEST(DecodeState, LogitsOfEarlierStepsStay) {
   auto model = full_decoder();

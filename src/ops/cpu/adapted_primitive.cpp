@@ -131,7 +131,7 @@ Arrays quantized_products(
   std::vector<AdaptedLinear> linears;
   for (size_t i = 0; i < weights.size(); ++i) {
     const auto& w = weights[i];
-    linears.push_back({{w.packed, w.scales, w.biases}, terms[i].a, terms[i].b});
+    linears.push_back({{w.packed, w.scales, *w.biases}, terms[i].a, terms[i].b});
   }
   WeightFormat format{weights[0].group_size, weights[0].bits, true};
   return AdaptedProduct::make(x, linears, {format, terms[0].scale});

@@ -121,7 +121,7 @@ mx::array quantized_product(
       x.dtype(),
       std::make_shared<QuantizedProduct>(
           current_stream(), WeightFormat{w.group_size, w.bits, transposed}),
-      {x, w.packed, w.scales, w.biases});
+      {x, w.packed, w.scales, *w.biases});
 }
 
 }  // namespace pupil::cpu

@@ -109,7 +109,7 @@ QuantizedWeight tiled(const QuantizedWeight& w) {
   return {
       in_tiles(w.packed),
       in_tiles(w.scales),
-      in_tiles(w.biases),
+      in_tiles(*w.biases),
       w.group_size,
       w.bits,
       true,
@@ -124,7 +124,7 @@ mx::array tiled_rows(const QuantizedWeight& t, const mx::array& ids, mx::Dtype d
       std::move(shape),
       dtype,
       std::make_shared<TiledRows>(current_stream(), format, t.out),
-      {mx::contiguous(mx::astype(ids, mx::int32)), t.packed, t.scales, t.biases});
+      {mx::contiguous(mx::astype(ids, mx::int32)), t.packed, t.scales, *t.biases});
 }
 
 }  // namespace pupil::cpu
