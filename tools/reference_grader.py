@@ -73,5 +73,5 @@ def read_lines(path):
 if __name__ == "__main__":
     tasks = {task["task_id"]: task for task in read_lines(sys.argv[1])}
     for line in read_lines(sys.argv[2]):
-        verdict = passes(tasks[line["id"]], line["completion"])
+        verdict = passes(tasks[line["id"]], line["completion"], timeout_s=60)
         print(json.dumps({"id": line["id"], "passes": verdict}), flush=True)

@@ -53,13 +53,15 @@ Table table_of(const Json& report) {
   Table table{{"metric", "base [95 %]"}, {}};
   if (two)
     table.header.insert(table.header.end(), {"adapter [95 %]", "difference [95 %]"});
-  for (const auto& [name, base] : report.at(kBase).items()) {
+  for (const auto& item : report.at(kBase).items()) {
+    const std::string& name = item.key();
     auto& row = table.rows.emplace_back();
-    row = {name, interval_text(base, false)};
+    row = {name, interval_text(item.value(), false)};
     if (!two) continue;
     auto cell = [&](const char* part, bool is_signed) {
       const auto& metrics = report.at(part);
-      return metrics.contains(name) ? interval_text(metrics[name], is_signed) : "-";
+      if (!metrics.contains(name)) return std::string("-");
+      return interval_text(metrics[name], is_signed);
     };
     row.push_back(cell(kAdapter, false));
     row.push_back(cell("difference", true));
