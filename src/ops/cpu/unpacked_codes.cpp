@@ -22,8 +22,7 @@ Values e2m1_values() {
   return values;
 }
 
-// A sign, 4 bits of exponent with bias 7, 3 of mantissa. MLX reads the code of "not a
-// number" as 480.
+// A sign, 4 bits of exponent with bias 7, 3 of mantissa; all ones are not a number.
 Values e4m3_values() {
   Values values{};
   for (int i = 0; i < 128; ++i) {
@@ -33,6 +32,7 @@ Values e4m3_values() {
                     : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
     values[i + 128] = -values[i];
   }
+  values[127] = values[255] = NAN;
   return values;
 }
 
