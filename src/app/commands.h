@@ -19,6 +19,7 @@ void add_eval(CLI::App& app);
 void add_init(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
+void add_fuse(CLI::App& app);
 void add_logprobs(CLI::App& app);
 void add_loss(CLI::App& app);
 void add_runs(CLI::App& app);

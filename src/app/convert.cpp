@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "app/commands.h"
-#include "base/progress.h"
+#include "app/conversion_bar.h"
 
 namespace pupil {
 namespace {
@@ -44,25 +44,6 @@ ConvertOptions options_of(const ConvertArguments& arguments) {
 double megabytes(int64_t bytes) {
   return static_cast<double>(bytes) / 1e6;
 }
-
-// Shows how far a conversion has come; it learns the number of tensors on the way.
-class ConversionBar {
- public:
-  void operator()(size_t done, size_t total, int64_t bytes) {
-    if (!progress_) {
-      progress_.emplace("converting", "tensors", static_cast<int64_t>(total));
-    }
-    char note[32];
-    std::snprintf(note, sizeof note, "%.1f MB", megabytes(bytes));
-    progress_->note(note);
-    progress_->advance(static_cast<int64_t>(done - done_));
-    done_ = done;
-  }
-
- private:
-  std::optional<Progress> progress_;
-  size_t done_ = 0;
-};
 
 std::string packing_text(const Quantization& packing) {
   auto text = std::to_string(packing.bits) + " bits";
@@ -101,7 +82,7 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
 }
 
 ConvertSummary convert(const ConvertArguments& arguments) {
-  ConversionBar bar;
+  ConversionBar bar("converting");
   return convert_model(options_of(arguments), std::ref(bar));
 }
 

@@ -267,7 +267,7 @@ Json TrainWorker::save_adapters(const nlohmann::json& request) const {
   fs::create_directories(folder);
   auto base = fs::absolute(model_.path).string();
   write_file_atomically(
-      folder / "adapter_config.json", adapter_config_text(lora_, base));
+      folder / "adapter_config.json", adapter_config_text(lora_, model_.decoder, base));
   write_exported(*learner_, folder / "adapters.safetensors");
   return {{"path", fs::absolute(folder).string()}};
 }

@@ -30,6 +30,7 @@ class Change {
  public:
   Change(const ConvertOptions& options, const ModelSource& source, int num_layers)
       : dequantize_(options.dequantize),
+        replace_(options.replace),
         asked_(options.dtype),
         dtype_(options.dtype ? options.dtype : source.dtype) {
     if (options.quantize) plan_.emplace(*options.quantize, num_layers);
@@ -38,6 +39,8 @@ class Change {
   /// The array of `tensor` as it is to be written.
   SourceArray operator()(const SourceTensor& tensor) const {
     auto loaded = tensor.load();
+    if (auto given = replace_ ? replace_(tensor.name, loaded) : std::nullopt)
+      return *given;
     if (auto* packed = std::get_if<QuantizedWeight>(&loaded)) {
       if (!dequantize_ && (!plan_ || tensor.is_mlx)) return with_cast_scales(*packed);
       loaded = unpack(*packed, tensor.is_mlx);
@@ -74,6 +77,7 @@ class Change {
   }
 
   bool dequantize_;
+  decltype(ConvertOptions::replace) replace_;
   std::optional<mx::Dtype> asked_, dtype_;
   std::optional<QuantizePlan> plan_;
 };

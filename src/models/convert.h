@@ -9,6 +9,7 @@
 #include <string>
 
 #include "formats/staged_directory.h"
+#include "models/model_source.h"
 #include "models/model_writer.h"
 #include "models/quantize_plan.h"
 
@@ -22,6 +23,11 @@ struct ConvertOptions {
   std::optional<mx::Dtype> dtype;           // of floats; none: the source's
   Existing existing = Existing::refuse;
   int64_t shard_bytes = kShardBytes;
+  /// What is written in place of the named tensor, as it was read; nothing: it is
+  /// converted like the others.
+  std::function<std::optional<SourceArray>(
+      const std::string& name, const SourceArray& array)>
+      replace = {};
 };
 
 /// What was written, by packing; dense tensors have group size 0. A quantised matrix
