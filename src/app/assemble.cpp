@@ -294,7 +294,7 @@ SamplingConfig sampling_config(const Config& config) {
   sampling.max_rows = rollout.max_rows;
   sampling.cache_bytes = rollout.cache_memory_mb > 0
                              ? int64_t{rollout.cache_memory_mb} << 20
-                             : activation_budget();
+                             : std::max<int64_t>(1, activation_budget());
   sampling.seed = config.seed;
   return sampling;
 }

@@ -162,7 +162,7 @@ void EvalFolder::begin(std::vector<std::string> rewards, size_t n) {
     take_up();
   } catch (const std::exception&) {
     std::error_code ignored;  // what matters is why it failed
-    if (is_new) fs::remove_all(partial_, ignored);
+    if (is_new && lock_) fs::remove_all(partial_, ignored);
     throw;
   }
 }

@@ -87,6 +87,18 @@ double decimal(float value) {
   return std::stod(value_text(value));
 }
 
+Json rules_json(const LogitRules& rules) {
+  Json biases = Json::object();
+  for (const auto& [token, bias] : rules.logit_bias)
+    biases[std::to_string(token)] = decimal(bias);
+  return {
+      {"repetition_penalty", decimal(rules.repetition_penalty)},
+      {"presence_penalty", decimal(rules.presence_penalty)},
+      {"frequency_penalty", decimal(rules.frequency_penalty)},
+      {"logit_bias", biases},
+      {"min_tokens", rules.min_tokens}};
+}
+
 Json sampling_json(const SamplingConfig& sampling) {
   const auto& t = sampling.truncation;
   return {
@@ -94,6 +106,7 @@ Json sampling_json(const SamplingConfig& sampling) {
       {"top_p", decimal(t.top_p)},
       {"top_k", t.top_k},
       {"min_p", decimal(t.min_p)},
+      {"rules", rules_json(sampling.rules)},
       {"stop", sampling.stop},
       {"max_tokens", sampling.max_tokens},
       {"seed", sampling.seed}};

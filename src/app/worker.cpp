@@ -54,7 +54,7 @@ void run_worker(const WorkerOptions& options, bool trains) {
       TrainWorker worker(model, config);
       loop.serve(hello_of("train", model), worker.ops());
     } else {
-      GenerateWorker worker(model);
+      GenerateWorker worker(model, sampling_config(config));
       loop.serve(hello_of("generate", model), worker.ops());
     }
   } catch (const std::exception& error) {

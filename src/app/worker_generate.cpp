@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "app/prompt_tokens.h"
 #include "app/trl_request.h"
@@ -14,13 +15,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxRows = 4096;  // completions of a prompt
+constexpr int kMaxRows = 1024;  // completions of a prompt
 
 uint64_t whole_number(const TrlRequest& request, const char* key) {
   if (!request.has(key)) return 0;
   const auto& value = request.at(key);
-  if (!value.is_number_integer() || value < 0)
-    reject_field(key, "a whole number from 0", value);
+  if (!value.is_number_unsigned()) reject_field(key, "a whole number from 0", value);
   return value.get<uint64_t>();
 }
 
@@ -43,18 +43,29 @@ std::map<int, float> biases(const TrlRequest& request) {
     reject_field("logit_bias", "an object of numbers by token id", object);
   for (const auto& [token, bias] : object.items()) {
     bool valid = !token.empty() && token.size() < 8 && bias.is_number() &&
-                 token.find_first_not_of("0123456789") == std::string::npos;
+                 token.find_first_not_of("0123456789") == std::string::npos &&
+                 std::abs(bias.get<double>()) <= 1e9;
     if (!valid) reject_field("logit_bias." + token, "a token id and a number", bias);
     all[std::stoi(token)] = bias.get<float>();
   }
   return all;
 }
 
-SamplingConfig sampling_of(const TrlRequest& request) {
+int whole_within(const TrlRequest& request, const char* key, int otherwise, int most) {
+  if (!request.has(key)) return otherwise;
+  const auto& value = request.at(key);
+  bool fits = value.is_number_unsigned() && value <= most;
+  if (!fits)
+    reject_field(key, "a whole number from 0 to " + std::to_string(most), value);
+  return value.get<int>();
+}
+
+// `engine`: how many rows decode together, and in which memory.
+SamplingConfig sampling_of(const TrlRequest& request, const SamplingConfig& engine) {
   SamplingConfig sampling;
   sampling.truncation = {
       static_cast<float>(request.number_within("temperature", 1, 0, 100)),
-      static_cast<int>(request.number_within("top_k", 0, 0, 1 << 24)),
+      whole_within(request, "top_k", 0, 1 << 24),
       static_cast<float>(request.number_within("top_p", 1, 1e-6, 1)),
       static_cast<float>(request.number_within("min_p", 0, 0, 1))};
   sampling.rules = {
@@ -62,7 +73,9 @@ SamplingConfig sampling_of(const TrlRequest& request) {
       static_cast<float>(request.number_within("presence_penalty", 0, -100, 100)),
       static_cast<float>(request.number_within("frequency_penalty", 0, -100, 100)),
       biases(request),
-      static_cast<int>(request.number_within("min_tokens", 0, 0, 1 << 20))};
+      whole_within(request, "min_tokens", 0, 1 << 20)};
+  sampling.max_rows = engine.max_rows;
+  sampling.cache_bytes = engine.cache_bytes;
   sampling.max_tokens = request.count("max_tokens", 256);
   sampling.stop = stop_strings(request);
   sampling.seed = whole_number(request, "seed");
@@ -148,11 +161,12 @@ Json GenerateWorker::generate(
        "progress_s",
        "key"});
   auto prompts = prompts_of(model_, json, whole_number(request, "key"));
-  int n = static_cast<int>(request.number_within("n", 1, 1, kMaxRows));
+  int n = whole_within(request, "n", 1, kMaxRows);
+  if (n < 1) reject_field("n", "1 to " + std::to_string(kMaxRows), n);
   auto on_token = progress_of(request.number_within("progress_s", 0, 0, 3600), tell);
   GenerateStats stats;
-  auto all =
-      pupil::generate(model_, prompts, n, sampling_of(request), on_token, &stats);
+  auto all = pupil::generate(
+      model_, prompts, n, sampling_of(request, engine_), on_token, &stats);
   Json reply;
   if (json.contains("prompts")) {
     reply["groups"] = Json::array();

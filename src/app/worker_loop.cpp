@@ -117,7 +117,7 @@ void end_with_reader(int replies) {
     pollfd entry{replies, 0, 0};
     while (::poll(&entry, 1, -1) < 0 && errno == EINTR) {
     }
-    if (entry.revents & (POLLERR | POLLNVAL)) ::_exit(0);
+    if (entry.revents & (POLLERR | POLLHUP | POLLNVAL)) ::_exit(0);
   }).detach();
 }
 

@@ -7,6 +7,7 @@
 #include "app/worker_loop.h"
 #include "config/config.h"
 #include "models/model.h"
+#include "rollout/generator.h"
 #include "train/learner.h"
 
 namespace pupil {
@@ -14,7 +15,9 @@ namespace pupil {
 /// "generate" and "load_adapters".
 class GenerateWorker {
  public:
-  explicit GenerateWorker(Model& model) : model_(model) {}
+  /// `engine`: how many rows decode together, and in which memory.
+  GenerateWorker(Model& model, const SamplingConfig& engine)
+      : model_(model), engine_(engine) {}
   WorkerOps ops();
 
  private:
@@ -23,6 +26,7 @@ class GenerateWorker {
   nlohmann::ordered_json load_adapters(const nlohmann::json& request);
 
   Model& model_;
+  SamplingConfig engine_;
 };
 
 /// One sample of a "train_step", checked.

@@ -19,6 +19,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
+constexpr size_t kMostPlaces = size_t{1} << 27;
+
 std::string sample_name(size_t index, const char* key) {
   return "samples." + std::to_string(index) + '.' + key;
 }
@@ -46,7 +48,9 @@ std::vector<float> logprobs_of(
   auto it = sample.find(key);
   if (it == sample.end() || it->is_null()) return {};
   bool numbers = it->is_array() && it->size() == count &&
-                 std::ranges::all_of(*it, [](const auto& x) { return x.is_number(); });
+                 std::ranges::all_of(*it, [](const auto& x) {
+                   return x.is_number() && std::abs(x.template get<double>()) < 1e30;
+                 });
   if (!numbers)
     reject_field(
         sample_name(index, key),
@@ -158,6 +162,11 @@ StepTotals totals_of(
     const PolicyLossConfig& config) {
   size_t width = 0;
   for (const auto& s : samples) width = std::max(width, s.tokens.size());
+  if (samples.size() * width > kMostPlaces)
+    throw std::invalid_argument(
+        "samples: expected at most " + std::to_string(kMostPlaces) +
+        " places, samples times the longest, got " +
+        std::to_string(samples.size() * width));
   std::vector<float> mask(samples.size() * width);
   for (size_t r = 0; r < samples.size(); ++r)
     std::fill_n(
@@ -179,9 +188,16 @@ Json clip_ratios(const PolicyMetrics& metrics, const PolicyLossConfig& config) {
 
 PolicyLossConfig loss_of(const TrlRequest& request) {
   auto config = policy_loss_config_of(request);
-  if (config.top_entropy_quantile < 1)
+  bool chooses = config.top_entropy_quantile < 1 ||
+                 config.surrogate == Surrogate::clip_cov ||
+                 config.surrogate == Surrogate::kl_cov;
+  if (chooses)
     throw std::invalid_argument(
-        "top_entropy_quantile: a worker does not choose tokens; expected 1");
+        "top_entropy_quantile, loss_type: a worker does not choose tokens; expected 1, "
+        "and neither clip_cov nor kl_cov");
+  if (request.flag("use_vllm", false))
+    throw std::invalid_argument(
+        "use_vllm: a worker does not correct for another sampler; expected false");
   return config;
 }
 
@@ -199,6 +215,9 @@ TrainWorker::TrainWorker(Model& model, const Config& config)
 void TrainWorker::begin() {
   auto config = learner_config(config_);
   config.has_reference = true;  // a request may ask for it
+  config.preference.reset();    // it says what its loss is
+  config.correction.reset();
+  config.reuse_samples = false;
   learner_ = std::make_unique<Learner>(model_.decoder, config);
 }
 
@@ -226,7 +245,7 @@ StepSums TrainWorker::accumulate(
       sums.policy_loss += result.policy_loss;
       sums.metrics += result.metrics;
     }
-  } catch (const NotFinite&) {
+  } catch (...) {
     learner_->clear_gradient();
     throw;
   }
@@ -249,6 +268,7 @@ Json TrainWorker::train_step(const nlohmann::json& json) {
       accumulate(samples, totals_of(request, samples, loss));
   bool update = request.flag("update", true);
   double norm = update ? learner_->optim_step(rate) : learner_->gradient_norm();
+  if (!std::isfinite(norm)) throw NotFinite("the gradient is not finite");
   return {
       {"loss", sum},
       {"policy_loss", policy_loss},

@@ -138,6 +138,8 @@ SourceTensor dense_tensor(const std::string& name, const FileTensor& tensor) {
 SourceTensor packed_tensor(
     FileTensors& tensors, const std::string& module, const Quantization& packing) {
   auto codes = tensors.extract(module + ".weight").mapped();
+  if (codes.array.ndim() != 2 || module.find(".experts.") != module.npos)
+    fail(codes.path, in_quotes(module) + ": experts are packed; convert the original");
   auto scales = tensors.extract(module + ".scales").mapped();
   auto found = tensors.extract(module + ".biases");
   std::optional<mx::array> biases;

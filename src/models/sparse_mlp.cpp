@@ -6,16 +6,14 @@ namespace pupil {
 
 namespace {
 
-// "weight", "scales" or "biases" of one linear of all experts, [X, out, columns], from
-// either layout.
+// The dense weights of one linear of all experts, [X, out, in], from either layout.
 mx::array take_experts(
     Checkpoint& checkpoint,
     const std::string& scope,
     const std::string& name,
-    const mx::Shape& shape,
-    mx::Dtype::Category kind = mx::floating) {
+    const mx::Shape& shape) {
   if (!checkpoint.contains(scope + ".experts.0." + name))
-    return checkpoint.take(scope + ".switch_mlp." + name, shape, kind);
+    return checkpoint.take(scope + ".switch_mlp." + name, shape);
   std::vector<mx::array> each;
   for (int i = 0; i < shape[0]; ++i)
     each.push_back(checkpoint.take(
@@ -39,16 +37,18 @@ ExpertLinear::ExpertLinear(
     return;
   }
   quantization = checkpoint.quantization(module);
-  auto [group_size, bits] = quantization;
-  if (in % group_size != 0)
+  auto [group_size, bits, mode] = quantization;
+  if (in % group_size != 0 || in * bits % 32 != 0)
     checkpoint.fail(
         "'" + module + "' has " + std::to_string(in) +
         " inputs, which do not divide into groups of " + std::to_string(group_size));
   weight = checkpoint.take(
       module + ".weight", {count, out, in * bits / 32}, mx::unsignedinteger);
   mx::Shape groups = {count, out, in / group_size};
-  scales = checkpoint.take(module + ".scales", groups);
-  quant_biases = checkpoint.take(module + ".biases", groups);
+  bool affine = mode == QuantMode::affine;
+  scales = checkpoint.take(
+      module + ".scales", groups, affine ? mx::floating : mx::unsignedinteger);
+  if (affine) quant_biases = checkpoint.take(module + ".biases", groups);
 }
 
 mx::array ExpertLinear::operator()(const mx::array& x, const mx::array& chosen) const {
@@ -56,17 +56,20 @@ mx::array ExpertLinear::operator()(const mx::array& x, const mx::array& chosen) 
     auto columns = mx::swapaxes(mx::astype(weight, x.dtype()), -1, -2);
     return mx::gather_mm(x, columns, std::nullopt, chosen);
   }
-  auto [group_size, bits] = quantization;
+  auto [group_size, bits, mode] = quantization;
+  std::optional<mx::array> biases;
+  if (quant_biases) biases = mx::astype(*quant_biases, x.dtype());
   auto y = mx::gather_qmm(
       x,
       weight,
-      mx::astype(*scales, x.dtype()),
-      mx::astype(*quant_biases, x.dtype()),
+      biases ? mx::astype(*scales, x.dtype()) : *scales,
+      biases,
       std::nullopt,
       chosen,
       true,
       group_size,
-      bits);
+      bits,
+      mode_name(mode));
   return mx::astype(y, x.dtype());
 }
 

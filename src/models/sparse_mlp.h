@@ -13,13 +13,13 @@
 
 namespace pupil {
 
-/// One linear of every expert, stacked as mlx-lm's SwitchLinear has it: dense, or
-/// packed in MLX's affine mode.
+/// One linear of every expert, stacked as mlx-lm's SwitchLinear has it: dense or
+/// packed.
 struct ExpertLinear {
   mx::array weight;                       // [X, out, in], or packed uint32
   std::optional<mx::array> scales;        // [X, out, in / group_size]; none: dense
-  std::optional<mx::array> quant_biases;  // the same
-  Quantization quantization{0, 0};
+  std::optional<mx::array> quant_biases;  // the same; none if not affine
+  Quantization quantization = kDense;
 
   /// Takes mlp.switch_mlp.`name` from `scope` = "...mlp", or stacks Hugging Face's
   /// mlp.experts.<i>.`name`.

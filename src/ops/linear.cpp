@@ -81,7 +81,9 @@ void check_weight(const QuantizedWeight& w) {
         std::to_string(kMostWords) + " a row, got another type or shape");
   }
   mx::Shape groups{w.packed.shape(0), inputs_of(w) / w.group_size};
-  if (fits(w, groups)) return;
+  bool whole =
+      w.packed.shape(1) * int64_t{32} % w.bits == 0 && inputs_of(w) % w.group_size == 0;
+  if (whole && fits(w, groups)) return;
   throw std::invalid_argument(
       "[quantized weight] scales and biases do not fit the packed weight: expected " +
       std::to_string(groups[0]) + " x " + std::to_string(groups[1]) +

@@ -5,8 +5,8 @@
 namespace pupil {
 
 /// On a CPU, freed arrays go back to the C library's allocator while any of these
-/// lives. MLX would keep them for arrays of about the same size, which never come where
-/// sizes only grow. A GPU's allocator is slow without its cache, which stays.
+/// lives. MLX would keep them for arrays of about the same size, which seldom come
+/// where rows come and go. A GPU's allocator is slow without its cache, which stays.
 class NoCache {
  public:
   NoCache();

@@ -28,10 +28,22 @@ Parts quantized_in_slices(const mx::array& dense, const Quantization& packing) {
   return {mx::concatenate(all[0], 0), mx::concatenate(all[1], 0)};
 }
 
+// Of the matrices of a stack below each other.
+QuantizedWeight packed_stack(const mx::array& dense, const Quantization& packing) {
+  auto packed = pack_weight(mx::flatten(dense, 0, -2), packing);
+  for (auto* part : {&packed.packed, &packed.scales}) {
+    auto shape = dense.shape();
+    shape.back() = part->shape(1);
+    *part = mx::reshape(*part, shape);
+  }
+  return packed;
+}
+
 }  // namespace
 
 QuantizedWeight pack_weight(const mx::array& dense, const Quantization& packing) {
   bool affine = packing.mode == QuantMode::affine;
+  if (!affine && dense.ndim() > 2) return packed_stack(dense, packing);
   auto parts = affine ? quantized(dense, packing) : quantized_in_slices(dense, packing);
   std::optional<mx::array> biases;
   if (affine) biases = parts.at(2);

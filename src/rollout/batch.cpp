@@ -150,13 +150,16 @@ void Batch::step() {
   admit();
 }
 
-// Rows that end with the token that is drawn, whatever it is, run no further.
+// Rows that end with the token that is drawn, whatever it is, run no further; those
+// that are done leave with them.
 void Batch::leave_full_rows() {
-  std::vector<int> going;
-  for (size_t i = 0; i < alive_.size(); ++i)
-    if (alive_[i]->num_tokens() + 1 < sampling_.max_tokens)
-      going.push_back(static_cast<int>(i));
-  if (going.size() < alive_.size()) keep(going);
+  bool any = std::ranges::any_of(alive_, [&](const Row* row) { return is_full(*row); });
+  if (any)
+    keep(places_of([&](const Row& row) { return !row.done() && !is_full(row); }));
+}
+
+bool Batch::is_full(const Row& row) const {
+  return !row.done() && row.num_tokens() + 1 >= sampling_.max_tokens;
 }
 
 /// Draws the next token of each of the batch's last rows; `pending` of its tokens are
@@ -219,14 +222,21 @@ void Batch::count_step(const std::vector<Row*>& rows) {
   stats_.crowded_row_steps += busy;
 }
 
-// Where rows would have to be moved, finished ones leave when an eighth is done.
+// Where rows would have to be moved, finished ones leave when an eighth is done or a
+// prompt waits for their places.
 void Batch::drop_finished() {
-  std::vector<int> going;
-  for (size_t i = 0; i < alive_.size(); ++i)
-    if (!alive_[i]->done()) going.push_back(static_cast<int>(i));
+  auto going = places_of([](const Row& row) { return !row.done(); });
   size_t done = alive_.size() - going.size();
+  bool makes_room = waiting_ < prompts_.size() && done >= static_cast<size_t>(n_);
   bool worth = state_.moves_nothing() || going.empty() || done * 8 >= alive_.size();
-  if (done > 0 && worth) keep(going);
+  if (done > 0 && (worth || makes_room)) keep(going);
+}
+
+std::vector<int> Batch::places_of(const std::function<bool(const Row&)>& chosen) const {
+  std::vector<int> places;
+  for (size_t i = 0; i < alive_.size(); ++i)
+    if (chosen(*alive_[i])) places.push_back(static_cast<int>(i));
+  return places;
 }
 
 void Batch::keep(const std::vector<int>& places) {

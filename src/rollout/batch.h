@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -37,6 +38,8 @@ class Batch {
   void join(const SampledTokens& fresh);
   void step();
   void leave_full_rows();
+  bool is_full(const Row& row) const;
+  std::vector<int> places_of(const std::function<bool(const Row&)>& chosen) const;
   SampledTokens sample(
       const std::vector<Row*>& rows, const mx::array& logits, int pending);
   SampledTokens draw(

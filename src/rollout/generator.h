@@ -60,7 +60,8 @@ using OnCompletion = std::function<void(int prompt, int row, const Completion&)>
 
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,
-/// row), not on what else is in the batch. Throws std::invalid_argument for an empty
+/// row), not on what else is in the batch: to the bit on a CPU, where no row is longer
+/// than the model's window, if it has one. Throws std::invalid_argument for an empty
 /// prompt or stop string, a bias of a token that is none, or a prompt that, with
 /// `max_tokens`, exceeds the model's positions.
 std::vector<std::vector<Completion>> generate(

@@ -7,9 +7,10 @@ namespace pupil {
 namespace {
 
 // Where the first of the stop strings begins; npos if there is none.
-size_t find_stop(const std::string& text, const std::vector<std::string>& stop) {
+size_t find_stop(
+    const std::string& text, const std::vector<std::string>& stop, size_t from = 0) {
   size_t first = std::string::npos;
-  for (const auto& s : stop) first = std::min(first, text.find(s));
+  for (const auto& s : stop) first = std::min(first, text.find(s, from));
   return first;
 }
 
@@ -18,7 +19,8 @@ size_t find_stop(const std::string& text, const std::vector<std::string>& stop) 
 void Row::push(int token, float logprob) {
   completion_.tokens.push_back(token);
   completion_.logprobs.push_back(logprob);
-  bool stopped = num_tokens() >= min_tokens_ && (ends_with_eos() || has_stop_string());
+  bool may_stop = num_tokens() >= min_tokens_;
+  bool stopped = may_stop && (ends_with_eos() || has_stop_string());
   if (stopped) completion_.finish = FinishReason::stop;
   done_ = stopped || num_tokens() == max_tokens_;
 }
@@ -29,8 +31,20 @@ bool Row::ends_with_eos() const {
          std::find(eos.begin(), eos.end(), completion_.tokens.back()) != eos.end();
 }
 
+// Text before the token that may end the completion stops nothing.
+size_t Row::searched_from() const {
+  if (min_tokens_ <= 1) return 0;
+  auto count =
+      std::min(completion_.tokens.size(), static_cast<size_t>(min_tokens_ - 1));
+  return model_->tokenizer.decode(std::span(completion_.tokens).first(count)).size();
+}
+
 bool Row::has_stop_string() const {
   if (stop_->empty()) return false;
+  if (min_tokens_ > 1)
+    return find_stop(
+               model_->tokenizer.decode(completion_.tokens), *stop_, searched_from()) !=
+           std::string::npos;
   // A token is at least a byte of text, so a stop string lies within this many tokens.
   size_t longest = 0;
   for (const auto& s : *stop_) longest = std::max(longest, s.size());
@@ -43,7 +57,7 @@ void Row::finish() {
   std::span<const int> shown = completion_.tokens;
   if (ends_with_eos()) shown = shown.first(shown.size() - 1);
   completion_.text = model_->tokenizer.decode(shown);
-  auto end = find_stop(completion_.text, *stop_);
+  auto end = find_stop(completion_.text, *stop_, searched_from());
   if (end != std::string::npos) completion_.text.resize(end);
 }
 

@@ -52,7 +52,8 @@ class Eval : public ::testing::Test {
     attach_lora(model.decoder, lora, 3);
     fs::create_directories(world_->at("idle"));
     save_adapter_tensors(model.decoder, world_->at("idle/adapters.safetensors"));
-    world_->write("idle/adapter_config.json", adapter_config_text(lora, "model"));
+    world_->write(
+        "idle/adapter_config.json", adapter_config_text(lora, model.decoder, "model"));
   }
 
   // An adapter of a model with one more layer.
@@ -216,7 +217,10 @@ TEST_F(Eval, KilledItGoesOn) {
   {
     RunningPupil first(world_->at(""), arguments);
     std::error_code error;
-    while (!fs::exists(samples) || fs::file_size(samples, error) < 1) usleep(1000);
+    for (int i = 0;
+         i < 60000 && !(fs::exists(samples) && fs::file_size(samples, error) > 0);
+         ++i)
+      usleep(1000);
     first.signal(SIGKILL);
     first.finish();
   }

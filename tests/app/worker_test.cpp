@@ -354,7 +354,7 @@ TEST_F(Worker, EndsWithItsReader) {
   auto result = run_shell(
       "cd '" + folder_.path().string() +
       "'; (echo '{\"op\":\"generate\",\"id\":1,"
-      "\"input_ids\":[5],\"n\":4096,\"max_tokens\":250,\"min_tokens\":250}'; sleep 2) "
+      "\"input_ids\":[5],\"n\":1024,\"max_tokens\":250,\"min_tokens\":250}'; sleep 2) "
       "| "
       "(timeout 30 '" PUPIL_EXECUTABLE
       "' worker generate --model model; echo $? > code) "
