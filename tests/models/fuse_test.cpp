@@ -96,7 +96,8 @@ TEST_F(Fuse, OfPackedWeightsUnpackedGivesTheSameLogits) {
   }
 }
 
-// Codes of 8 bits hold what the adapter adds, those of 2 bits lose most of it.
+// Codes of 8 bits hold what the adapter adds; between those of 2 or 4 bits all of it is
+// lost, as the sum rounds to the codes that were there.
 TEST_F(Fuse, PackedAgainTellsWhatThatLost) {
   std::map<int, double> losses;
   for (int bits : {2, 4, 8}) {
@@ -108,9 +109,8 @@ TEST_F(Fuse, PackedAgainTellsWhatThatLost) {
     EXPECT_EQ(load_decoder(to()).config.num_layers, model.config.num_layers);
   }
   EXPECT_LT(losses[8], 0.2);
-  EXPECT_LT(losses[8], losses[4]);
-  EXPECT_LT(losses[4], losses[2]);
-  EXPECT_GT(losses[2], 1);
+  EXPECT_GT(losses[4], 0.9);
+  EXPECT_GT(losses[2], 0.9);
 }
 
 // What the adapter does not touch is copied to the bit.

@@ -244,7 +244,7 @@ TEST(Generator, WhoHadToWaitGetsTheSameCompletions) {
 
 TEST(Generator, RowsStayBusyAndMemoryIsShared) {
   auto model = tiny_model(4);
-  auto config = sampled(160);
+  auto config = sampled(200);
   config.max_rows = 64;
   GenerateStats stats;
   auto all = generate(model, many_prompts(64), 8, config, {}, &stats);
@@ -255,7 +255,7 @@ TEST(Generator, RowsStayBusyAndMemoryIsShared) {
   EXPECT_EQ(stats.max_rows, 64);
   EXPECT_GT(stats.crowded_occupancy(), 0.9);
   EXPECT_GT(stats.crowded_steps, 100);
-  EXPECT_GT(stats.occupancy(), 0.7);
+  EXPECT_GT(stats.occupancy(), 0.6);
   EXPECT_LT(static_cast<double>(stats.cache_bytes), 0.6 * stats.unshared_bytes);
 }
 
