@@ -152,14 +152,14 @@ Stages stages_of(const Session& session, GenerateFn generate) {
   return stages;
 }
 
-LogitRules logit_rules(const RolloutConfig& rollout) {
+LogitRules logit_rules(const RuleConfig& config) {
   LogitRules rules{
-      rollout.repetition_penalty,
-      rollout.presence_penalty,
-      rollout.frequency_penalty,
+      config.repetition_penalty,
+      config.presence_penalty,
+      config.frequency_penalty,
       {},
-      rollout.min_tokens};
-  for (const auto& [token, bias] : rollout.logit_bias) rules.logit_bias[token] += bias;
+      config.min_tokens};
+  for (const auto& [token, bias] : config.logit_bias) rules.logit_bias[token] += bias;
   return rules;
 }
 
@@ -289,7 +289,7 @@ SamplingConfig sampling_config(const Config& config) {
   sampling.truncation = {
       rollout.temperature, rollout.top_k, rollout.top_p, rollout.min_p};
   sampling.max_tokens = rollout.max_completion_length;
-  sampling.rules = logit_rules(rollout);
+  sampling.rules = logit_rules(rollout.rules);
   sampling.stop = rollout.stop;
   sampling.max_rows = rollout.max_rows;
   sampling.cache_bytes = rollout.cache_memory_mb > 0

@@ -10,6 +10,7 @@
 
 #include "app/commands.h"
 #include "app/conversion_bar.h"
+#include "base/error.h"
 
 namespace pupil {
 namespace {
@@ -23,6 +24,13 @@ struct ConvertArguments {
 QuantizeRequest request_of(const ConvertArguments& arguments) {
   QuantizeRequest request{arguments.group_size, arguments.bits};
   request.mode = *find_mode(arguments.mode);
+  auto usual = usual_quantization(request.mode);
+  Quantization packing{
+      request.group_size.value_or(usual.group_size),
+      request.bits.value_or(usual.bits),
+      request.mode};
+  if (auto wrong = wrong_sizes(packing))
+    throw UsageError("[command line] --q-bits: " + *wrong);
   for (const auto& recipe : kQuantRecipes)
     if (recipe.name == arguments.recipe) request.recipe = recipe;
   return request;

@@ -163,8 +163,18 @@ void EvalFolder::begin(std::vector<std::string> rewards, size_t n) {
   } catch (const std::exception&) {
     std::error_code ignored;  // what matters is why it failed
     if (is_new && lock_) fs::remove_all(partial_, ignored);
+    if (is_new && !lock_) remove_if_unused();
     throw;
   }
+}
+
+// What could not be locked may be another's by now: then its lock has a process id.
+void EvalFolder::remove_if_unused() const {
+  std::error_code ignored;
+  auto lock = scratch_path("lock");
+  if (fs::exists(lock, ignored) && fs::file_size(lock, ignored) > 0) return;
+  for (const auto& path : {lock, partial_ + kScratch, partial_})
+    fs::remove(path, ignored);  // folders only if nothing is in them
 }
 
 void EvalFolder::take_up() {

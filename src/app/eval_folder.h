@@ -45,6 +45,7 @@ class EvalFolder {
   void finish(const nlohmann::ordered_json& report, const std::string& markdown);
 
  private:
+  void remove_if_unused() const;
   void take_up();
 
   std::string out_, partial_;

@@ -14,7 +14,39 @@ struct TokenBias {
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     f("token", self.token, "its id", kNotNegative);
-    f("bias", self.bias, "added to its logit");
+    f("bias", self.bias, "added to its logit", Range{-1e9, 1e9});
+  }
+};
+
+// How logits change before a token is drawn (rollout/logit_rules.h); the keys are
+// rollout's own.
+struct RuleConfig {
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  std::vector<TokenBias> logit_bias;
+  int min_tokens = 0;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("repetition_penalty",
+      self.repetition_penalty,
+      "logits of tokens in prompt or completion are divided by it if positive, else "
+      "multiplied; 1: off",
+      kPositive);
+    f("presence_penalty",
+      self.presence_penalty,
+      "taken off the logits of tokens that the completion has",
+      Range{-100, 100});
+    f("frequency_penalty",
+      self.frequency_penalty,
+      "the same, for each time that it has them",
+      Range{-100, 100});
+    f("logit_bias", self.logit_bias, "added to the logits of some tokens");
+    f("min_tokens",
+      self.min_tokens,
+      "no completion ends before so many tokens",
+      kNotNegative);
   }
 };
 
@@ -26,11 +58,7 @@ struct RolloutConfig {
   float top_p = 1.0f;
   int top_k = 0;
   float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-  float presence_penalty = 0.0f;
-  float frequency_penalty = 0.0f;
-  std::vector<TokenBias> logit_bias;
-  int min_tokens = 0;
+  RuleConfig rules;
   std::vector<std::string> stop;
   int max_rows = 64;
   int cache_memory_mb = 0;
@@ -64,24 +92,7 @@ struct RolloutConfig {
       "sample from the k most likely tokens; 0: all",
       kNotNegative);
     f("min_p", self.min_p, "drop tokens below min_p times the most likely one", kUnit);
-    f("repetition_penalty",
-      self.repetition_penalty,
-      "logits of tokens in prompt or completion are divided by it if positive, else "
-      "multiplied; 1: off",
-      kPositive);
-    f("presence_penalty",
-      self.presence_penalty,
-      "taken off the logits of tokens that the completion has",
-      Range{-100, 100});
-    f("frequency_penalty",
-      self.frequency_penalty,
-      "the same, for each time that it has them",
-      Range{-100, 100});
-    f("logit_bias", self.logit_bias, "added to the logits of some tokens");
-    f("min_tokens",
-      self.min_tokens,
-      "no completion ends before so many tokens",
-      kNotNegative);
+    RuleConfig::visit(self.rules, f);
     f("stop", self.stop, "strings that end a completion");
     f("max_rows", self.max_rows, "completions that are sampled together", kAtLeastOne);
     f("cache_memory_mb",

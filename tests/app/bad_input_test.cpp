@@ -197,7 +197,7 @@ INSTANTIATE_TEST_SUITE_P(
             "stop",
             "generate --model model --prompt a --stop ''",
             "--stop: expected text that is not empty"},
-        BadText{"bits", "convert --from model --to out -q --q-bits 5", "--q-bits: "},
+        BadText{"bits", "convert --from model --to out -q --q-bits 7", "--q-bits: "},
         BadText{
             "bits_of_what",
             "convert --from model --to out --q-bits 4",

@@ -248,7 +248,7 @@ std::vector<BadLine> bad_lines() {
       {generate(R"("n":0)"), "invalid_request", "n:"},
       {generate(R"("n":1e9)"), "invalid_request", "n:"},
       {generate(R"("temperature":-1)"), "invalid_request", "temperature"},
-      {generate(R"("temperature":NaN)"), "invalid_request", ""},
+      {generate(R"("temperature":NaN)"), "invalid_json", ""},
       {generate(R"("top_p":2)"), "invalid_request", "top_p"},
       {generate(R"("top_k":"all")"), "invalid_request", "top_k"},
       {generate(R"("colour":1)"), "invalid_request", "colour"},
