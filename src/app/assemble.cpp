@@ -291,9 +291,9 @@ SamplingConfig sampling_config(const Config& config) {
   sampling.max_tokens = rollout.max_completion_length;
   sampling.rules = logit_rules(rollout.rules);
   sampling.stop = rollout.stop;
-  sampling.max_rows = rollout.max_rows;
-  sampling.cache_bytes = rollout.cache_memory_mb > 0
-                             ? int64_t{rollout.cache_memory_mb} << 20
+  sampling.max_rows = rollout.room.max_rows;
+  sampling.cache_bytes = rollout.room.cache_memory_mb > 0
+                             ? int64_t{rollout.room.cache_memory_mb} << 20
                              : std::max<int64_t>(1, activation_budget());
   sampling.seed = config.seed;
   return sampling;

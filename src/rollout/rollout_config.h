@@ -50,6 +50,22 @@ struct RuleConfig {
   }
 };
 
+// How much is sampled at once; the keys are rollout's own.
+struct RoomConfig {
+  int max_rows = 64;
+  int cache_memory_mb = 0;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("max_rows", self.max_rows, "completions that are sampled together", kAtLeastOne);
+    f("cache_memory_mb",
+      self.cache_memory_mb,
+      "prompts wait while keys and values of all could take more; 0: half of the free "
+      "memory",
+      kNotNegative);
+  }
+};
+
 struct RolloutConfig {
   int num_generations = 8;
   int max_prompt_length = 512;
@@ -60,8 +76,7 @@ struct RolloutConfig {
   float min_p = 0.0f;
   RuleConfig rules;
   std::vector<std::string> stop;
-  int max_rows = 64;
-  int cache_memory_mb = 0;
+  RoomConfig room;
   std::string fallback = "auto";
   int dynamic_sampling = 0;
 
@@ -94,12 +109,7 @@ struct RolloutConfig {
     f("min_p", self.min_p, "drop tokens below min_p times the most likely one", kUnit);
     RuleConfig::visit(self.rules, f);
     f("stop", self.stop, "strings that end a completion");
-    f("max_rows", self.max_rows, "completions that are sampled together", kAtLeastOne);
-    f("cache_memory_mb",
-      self.cache_memory_mb,
-      "prompts wait while keys and values of all could take more; 0: half of the free "
-      "memory",
-      kNotNegative);
+    RoomConfig::visit(self.room, f);
     f("fallback",
       self.fallback,
       "when the student cannot sample, the teacher writes that round (auto: if one "
