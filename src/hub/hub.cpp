@@ -1,5 +1,6 @@
 #include "hub/hub.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <stdexcept>
 
@@ -25,7 +26,10 @@ HubListing read_listing(HubClient& client, const HubName& name) {
         text.clear();
         return client.get(path, {}, [&](const HttpReply&, std::string_view bytes) {
           text += bytes;
-          return text.size() <= kLongestListing;
+          if (text.size() <= kLongestListing) return true;
+          throw std::invalid_argument(
+              "[hub] " + name.id() +
+              ": the hub's listing is longer than 64 MB; check HF_ENDPOINT");
         });
       },
       [] { return false; });
