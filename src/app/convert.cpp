@@ -87,7 +87,8 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
 
 // The path of what is to be converted: a path that exists wins over a hub name.
 std::string source_path(const std::string& from, const std::string& revision) {
-  if (std::filesystem::exists(from)) {
+  std::error_code no_path;
+  if (std::filesystem::exists(from, no_path)) {
     if (revision.empty()) return from;
     throw std::invalid_argument(
         "[convert] " + in_quotes(from, 200) +

@@ -115,6 +115,7 @@ void HubCache::link(const std::string& commit, const HubFile& file) const {
 void HubCache::set_commit(const std::string& commit) const {
   if (revision_ == commit) return;  // a commit needs no name
   auto path = folder_ / "refs" / revision_;
+  if (read_available(path) == commit) return;  // the cache may be one to be read only
   create(path.parent_path());
   write_file_atomically(path, commit);
 }

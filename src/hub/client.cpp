@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/progress.h"
 #include "base/quote.h"
 
 namespace pupil {
@@ -32,6 +33,10 @@ std::string header(const HttpReply& reply, const std::string& name) {
   return found == reply.headers.end() ? "" : found->second;
 }
 
+std::string trouble_of(const HttpReply& reply) {
+  return reply.error.empty() ? "HTTP " + std::to_string(reply.status) : reply.error;
+}
+
 HttpUrl checked_endpoint(std::string endpoint) {
   if (endpoint.find('?') != endpoint.npos) {
     throw std::invalid_argument(
@@ -54,7 +59,7 @@ std::string reason(
     bool has_token) {
   auto code = header(reply, "x-error-code");
   auto status = " (HTTP " + std::to_string(reply.status) + ")";
-  auto token = has_token ? std::string("check that HF_TOKEN may read it")
+  auto token = has_token ? std::string("check that HF_TOKEN is valid and may read it")
                          : std::string("set HF_TOKEN");
   if (code == "GatedRepo" || reply.status == 403) {
     return "access is restricted" + status + "; accept the licence at " + url +
@@ -111,6 +116,7 @@ HttpReply HubClient::get(
       return !is_success(head) || sink(head, bytes);
     };
     auto reply = getter_.get(request);
+    has_answered_ |= reply.status != 0;
     if (!is_redirect(reply)) return reply;
     if (hop == kMostRedirects) {
       reply.error = "more than " + std::to_string(kMostRedirects) + " redirects";
@@ -125,9 +131,10 @@ HttpReply HubClient::with_retries(
   double pause_s = settings_.retry_pause_s;
   for (int tries = 1;; ++tries) {
     auto reply = attempt();
-    if (!may_pass(reply)) return reply;
+    if (!may_pass(reply) || !has_answered_) return reply;
     if (progress()) tries = 1, pause_s = settings_.retry_pause_s;
     if (tries == kMostTries) return reply;
+    announce_progress(trouble_of(reply) + ", again in " + duration_text(pause_s));
     std::this_thread::sleep_for(std::chrono::duration<double>(pause_s));
     pause_s *= 2;
   }

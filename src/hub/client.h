@@ -33,7 +33,8 @@ class HubClient {
       const Sink& sink);
 
   /// Calls `attempt` until its reply is whole and no passing trouble (429, 5xx), at
-  /// most 5 times in a row without progress, with pauses. `progress` says, since the
+  /// most 5 times in a row without progress, with pauses; a hub that has never answered
+  /// is not waited for. `progress` says, since the
   /// last time that it was asked, whether an attempt brought anything. The last reply.
   HttpReply with_retries(
       const std::function<HttpReply()>& attempt, const std::function<bool()>& progress);
@@ -47,6 +48,7 @@ class HubClient {
   HubSettings settings_;
   HttpUrl endpoint_;
   HttpGetter getter_;
+  bool has_answered_ = false;
 };
 
 }  // namespace pupil

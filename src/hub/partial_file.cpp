@@ -83,8 +83,13 @@ void PartialFile::read_back() {
   if (size_ > expected_.size) restart();
 }
 
-bool PartialFile::append(std::string_view bytes) {
-  if (size_ + static_cast<int64_t>(bytes.size()) > expected_.size) return false;
+void PartialFile::append(std::string_view bytes) {
+  if (size_ + static_cast<int64_t>(bytes.size()) > expected_.size) {
+    ::unlink(path_.c_str());
+    throw std::runtime_error(
+        "[hub] " + expected_.name + ": more bytes than the hub's listing says, " +
+        std::to_string(expected_.size) + "; they were removed; try again");
+  }
   while (!bytes.empty()) {
     ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
@@ -93,7 +98,6 @@ bool PartialFile::append(std::string_view bytes) {
     size_ += written;
     bytes.remove_prefix(static_cast<size_t>(written));
   }
-  return true;
 }
 
 void PartialFile::restart() {

@@ -23,9 +23,9 @@ class PartialFile {
 
   int64_t size() const { return size_; }
 
-  /// Adds bytes, or false: there are more than the file has. Throws std::runtime_error
-  /// where the disk does not take them.
-  bool append(std::string_view bytes);
+  /// Throws std::runtime_error where there are more than the file has, which removes
+  /// it, or the disk does not take them.
+  void append(std::string_view bytes);
 
   /// Throws all away.
   void restart();

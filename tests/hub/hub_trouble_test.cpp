@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "base/file.h"
 #include "hub/hub_fixture.h"
 
 namespace pupil::testing {
@@ -41,6 +42,17 @@ TEST_F(HubTest, WhatBrokeOffGoesOnInTheNextRun) {
   EXPECT_FALSE(fs::exists(rest));
 }
 
+TEST_F(HubTest, AFileThatAnotherProcessLoadsIsLeftToIt) {
+  auto locks = settings_.cache / ".locks/models--owner--model";
+  fs::create_directories(locks);
+  {
+    FileLock other(locks / (blob(kWeights).filename().string() + ".lock"));
+    EXPECT_TRUE(has(error(), "is in use by process " + std::to_string(getpid())));
+    EXPECT_EQ(hub_.seen(hub_.path_of(kWeights)).size(), 0u);
+  }
+  EXPECT_EQ(read_text(load() / kWeights), hub_.files[kWeights]);
+}
+
 TEST_F(HubTest, AServerWithoutRangesBeginsAgain) {
   write_text(blob(kWeights).string() + ".incomplete", "wwww");
   change(
@@ -67,7 +79,9 @@ TEST_F(HubTest, AWrongBeginningOfAnOldDownloadIsFoundByTheHash) {
 
 TEST_F(HubTest, MoreBytesThanListedAreRefused) {
   change(kWeights, [](ScriptedReply& reply) { reply.body += "more"; });
-  EXPECT_TRUE(has(error(), "more bytes than the listing says"));
+  EXPECT_TRUE(has(error(), "more bytes than the hub's listing says, 100000"));
+  EXPECT_EQ(hub_.seen(hub_.path_of(kWeights)).size(), 1u);
+  EXPECT_FALSE(fs::exists(blob(kWeights).string() + ".incomplete"));
 }
 
 TEST_F(HubTest, APlaceThatWasNotAskedForIsRefused) {
@@ -88,6 +102,7 @@ TEST_F(HubTest, PassingTroubleIsWaitedFor) {
   EXPECT_EQ(read_text(load() / kWeights), hub_.files[kWeights]);
   hub_.hook = [&](const SeenRequest&) { return ScriptedReply{.status = 503}; };
   EXPECT_TRUE(has(error(), "[hub] owner/model: the hub answered HTTP 503"));
+  EXPECT_EQ(hub_.seen("/").size(), 3u + 4u + 5u);
 }
 
 struct Refusal {
@@ -123,8 +138,9 @@ TEST_F(HubTest, AGatedFileSaysSo) {
       has(error(), "[hub] owner/model/model.safetensors: access is restricted"));
 }
 
-TEST_F(HubTest, NoHubIsOneLine) {
+TEST_F(HubTest, NoHubIsOneLineAtOnce) {
   settings_.endpoint = "http://127.0.0.1:1";
+  settings_.retry_pause_s = 600;
   EXPECT_TRUE(has(error(), "check the network"));
   settings_.endpoint = "http://hub.example";
   EXPECT_TRUE(has(error(), "[HF_ENDPOINT] http to hub.example"));
