@@ -13,6 +13,7 @@ from pathlib import Path
 ALLOWED = {  # folder: the folders it may include besides itself
     "base": "",
     "formats": "base",
+    "hub": "base formats",
     "ops": "base",
     "data": "base formats",
     "text": "base formats data",
@@ -23,9 +24,9 @@ ALLOWED = {  # folder: the folders it may include besides itself
     "reward": "base data text",
     "train": "base formats ops data nn models algo",
     "config": "base formats ops data text algo nn models rollout reward train",
-    "app": "base formats ops data text algo nn models rollout reward train config",
+    "app": "base formats hub ops data text algo nn models rollout reward train config",
 }
-WITHOUT_MLX = {"base", "formats", "data", "text", "reward"}
+WITHOUT_MLX = {"base", "formats", "hub", "data", "text", "reward"}
 
 
 def violations(root: Path):

@@ -1,22 +1,27 @@
-// pupil convert: a Hugging Face directory or a GGUF file to an MLX model directory.
+// pupil convert: a Hugging Face directory, a model of its hub or a GGUF file to an MLX
+// model directory.
 
 #include "models/convert.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 #include "app/commands.h"
 #include "app/conversion_bar.h"
 #include "base/error.h"
+#include "base/quote.h"
+#include "hub/hub.h"
 
 namespace pupil {
 namespace {
 
 struct ConvertArguments {
-  std::string from, to = "mlx_model", dtype, mode = "affine", recipe;
+  std::string from, revision, to = "mlx_model", dtype, mode = "affine", recipe;
   bool quantize = false, dequantize = false, force = false, json = false;
   std::optional<int> bits, group_size;
 };
@@ -38,7 +43,6 @@ QuantizeRequest request_of(const ConvertArguments& arguments) {
 
 ConvertOptions options_of(const ConvertArguments& arguments) {
   ConvertOptions options;
-  options.from = arguments.from;
   options.to = arguments.to;
   options.dequantize = arguments.dequantize;
   if (arguments.quantize) options.quantize = request_of(arguments);
@@ -89,9 +93,30 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
   std::printf("%s\n", nlohmann::json{{"path", to}, {"packings", rows}}.dump().c_str());
 }
 
+// The path of what is to be converted: a path that exists wins over a hub name.
+std::string source_path(const std::string& from, const std::string& revision) {
+  std::error_code no_path;
+  if (std::filesystem::exists(from, no_path)) {
+    if (revision.empty()) return from;
+    throw std::invalid_argument(
+        "[convert] " + in_quotes(from, 200) +
+        " is a path, and --revision is for the name of a model on the hub");
+  }
+  if (!is_hub_name(from)) {
+    throw std::invalid_argument(
+        "[convert] " + in_quotes(from, 200) +
+        ": no such file or directory, and not the name of a model on the hub, which is "
+        "OWNER/MODEL or OWNER/MODEL@REVISION");
+  }
+  return hub_model(parse_hub_name(from, revision), hub_settings());
+}
+
 ConvertSummary convert(const ConvertArguments& arguments) {
+  auto options = options_of(arguments);
+  check_target(options.to, options.existing);
+  options.from = source_path(arguments.from, arguments.revision);
   ConversionBar bar("converting");
-  return convert_model(options_of(arguments), std::ref(bar));
+  return convert_model(options, std::ref(bar));
 }
 
 void run(const ConvertArguments& arguments) {
@@ -139,11 +164,16 @@ void add_convert(CLI::App& app) {
   auto& a = *arguments;
   auto* command = app.add_subcommand(
       "convert",
-      "Turn a Hugging Face directory or GGUF file into an MLX model directory; the "
-      "options of mlx_lm.convert mean the same here");
+      "Turn a Hugging Face directory, a model of its hub or a GGUF file into an MLX "
+      "model directory; the options of mlx_lm.convert mean the same here");
   command
-      ->add_option("--from,--hf-path,--model", a.from, "model directory or .gguf file")
+      ->add_option(
+          "--from,--hf-path,--model",
+          a.from,
+          "model directory, .gguf file or hub name: OWNER/MODEL[@REVISION]")
       ->required();
+  command->add_option(
+      "--revision", a.revision, "branch, tag or commit on the hub (default: main)");
   command->add_option("--to,--mlx-path", a.to, "model directory to write")
       ->capture_default_str();
   add_packing(*command, a);

@@ -54,22 +54,43 @@ void check(const std::string& key, CURLU* url, const HttpUrl& out) {
   }
 }
 
-}  // namespace
-
-HttpUrl checked_url(
-    const std::string& key, const std::string& base, const std::string& path) {
-  Handle url(curl_url(), curl_url_cleanup);
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK) {
+void take(const std::string& key, CURLU* url, const std::string& text) {
+  if (!url || curl_url_set(url, CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
     refuse(key, "cannot be read as an address", "expected https://host/path");
   }
+}
+
+// The checked address without its text.
+HttpUrl checked_host(const std::string& key, CURLU* url) {
   HttpUrl out;
-  out.host = part(url.get(), CURLUPART_HOST);
+  out.host = part(url, CURLUPART_HOST);
   std::transform(
       out.host.begin(), out.host.end(), out.host.begin(), [](unsigned char c) {
         return std::tolower(c);
       });
   out.loopback = is_loopback(out.host);
-  check(key, url.get(), out);
+  check(key, url, out);
+  return out;
+}
+
+std::string origin(const HttpUrl& address) {
+  Handle url(curl_url(), curl_url_cleanup);
+  take("http", url.get(), address.text);
+  char* port = nullptr;
+  curl_url_get(url.get(), CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+  std::string text = part(url.get(), CURLUPART_SCHEME) + "://" + address.host + ":" +
+                     (port ? port : "");
+  curl_free(port);
+  return text;
+}
+
+}  // namespace
+
+HttpUrl checked_url(
+    const std::string& key, const std::string& base, const std::string& path) {
+  Handle url(curl_url(), curl_url_cleanup);
+  take(key, url.get(), base);
+  HttpUrl out = checked_host(key, url.get());
 
   std::string whole = part(url.get(), CURLUPART_PATH);
   while (whole.ends_with('/')) whole.pop_back();
@@ -79,6 +100,26 @@ HttpUrl checked_url(
   }
   out.text = part(url.get(), CURLUPART_URL);
   return out;
+}
+
+HttpUrl redirected_url(
+    const std::string& key, const HttpUrl& from, const std::string& location) {
+  Handle url(curl_url(), curl_url_cleanup);
+  take(key, url.get(), from.text);
+  take(key, url.get(), location);  // relative to what the handle holds
+  HttpUrl out = checked_host(key, url.get());
+  out.text = part(url.get(), CURLUPART_URL);
+  if (out.text.starts_with("http:") && !from.loopback) {
+    refuse(
+        key,
+        "a redirect from " + from.host + " to " + out.host + " by http",
+        "expected https");
+  }
+  return out;
+}
+
+bool same_origin(const HttpUrl& a, const HttpUrl& b) {
+  return origin(a) == origin(b);
 }
 
 }  // namespace pupil

@@ -1,4 +1,5 @@
-// The addresses that we send keys to: checked once, before anything is sent.
+// The addresses that we send keys to, and those that they send us to: checked before
+// anything is sent.
 
 #pragma once
 
@@ -17,5 +18,14 @@ struct HttpUrl {
 /// loopback address, without user, password or fragment.
 HttpUrl checked_url(
     const std::string& key, const std::string& base, const std::string& path);
+
+/// Where a redirect by `location` (relative or not) leads from `from`. Throws
+/// std::invalid_argument, in the name of `key`, for what checked_url refuses, and for
+/// http unless `from` was loopback itself.
+HttpUrl redirected_url(
+    const std::string& key, const HttpUrl& from, const std::string& location);
+
+/// Scheme, host and port are the same: what one may see, the other may.
+bool same_origin(const HttpUrl& a, const HttpUrl& b);
 
 }  // namespace pupil

@@ -1,4 +1,4 @@
-// Which files hold a model directory's weights.
+// Which files a model directory is made of.
 
 #pragma once
 
@@ -6,6 +6,18 @@
 #include <vector>
 
 namespace pupil {
+
+/// What a conversion copies beside config.json, where it is there.
+inline constexpr const char* kTextFiles[] = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.json",
+    "chat_template.jinja",
+    "generation_config.json"};
 
 /// Paths of the safetensors files of the model in `dir`: model.safetensors; else the
 /// shards that model.safetensors.index.json names in its weight_map; else every

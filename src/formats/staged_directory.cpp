@@ -21,7 +21,7 @@ bool holds_model(const fs::path& dir) {
   return false;
 }
 
-void check_target(const fs::path& target, Existing existing) {
+void check_place(const fs::path& target, Existing existing) {
   if (!fs::exists(fs::symlink_status(target))) return;
   auto fail = [&](const std::string& what) {
     throw std::invalid_argument("[write] " + target.string() + ": " + what);
@@ -39,9 +39,13 @@ std::string without_trailing_slash(std::string path) {
 
 }  // namespace
 
+void check_target(const std::string& target, Existing existing) {
+  check_place(without_trailing_slash(target), existing);
+}
+
 StagedDirectory::StagedDirectory(std::string target, Existing existing)
     : target_(without_trailing_slash(std::move(target))) {
-  check_target(target_, existing);
+  check_place(target_, existing);
   staging_ = target_ + ".partial-" + std::to_string(::getpid());
   std::error_code error;
   fs::remove_all(staging_, error);

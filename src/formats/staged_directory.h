@@ -9,6 +9,10 @@ namespace pupil {
 /// What a `StagedDirectory` may do with a target that exists and is not empty.
 enum class Existing { refuse, replace_model };
 
+/// Throws std::invalid_argument as StagedDirectory does for a target that is taken: for
+/// those who have long work to do before they write.
+void check_target(const std::string& target, Existing existing);
+
 /// Work goes to a new temporary directory beside `target`; `commit` puts it in place,
 /// and without it the destructor removes what was written.
 class StagedDirectory {

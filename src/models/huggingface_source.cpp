@@ -17,17 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCopiedFiles[] = {
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.json",
-    "chat_template.jinja",
-    "generation_config.json"};
-
 // Transformers 5 keeps everything rotary in rope_parameters; others look where it used
 // to be.
 void spell_out_rope(nlohmann::json& config) {
@@ -66,7 +55,7 @@ nlohmann::json read_config(const std::string& dir) {
 
 std::map<std::string, std::string> read_files(const fs::path& dir) {
   std::map<std::string, std::string> files;
-  for (const char* name : kCopiedFiles) {
+  for (const char* name : kTextFiles) {
     if (!fs::exists(dir / name)) continue;
     files[name] = read_file(dir / name);
   }

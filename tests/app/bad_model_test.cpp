@@ -207,7 +207,13 @@ TEST(BadGguf, IsOneLineAndLeavesNothing) {
     world.write("model/x.gguf", bytes);
     EXPECT_TRUE(failed(world.run("convert --from model/x.gguf --to out"), 1, "x.gguf"));
   }
-  EXPECT_TRUE(failed(world.run("convert --from nowhere --to out"), 1, "nowhere"));
+  for (std::string path :
+       {"nowhere", "./no/where", "model/no/where", "no/where.gguf"}) {
+    EXPECT_TRUE(failed(
+        world.run("convert --from " + path + " --to out"),
+        1,
+        "'" + path + "': no such file or directory, and not the name of a model"));
+  }
   EXPECT_TRUE(failed(
       world.run("convert --from tasks.jsonl --to out"),
       1,

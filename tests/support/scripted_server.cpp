@@ -152,7 +152,8 @@ std::optional<SeenRequest> ScriptedServer::read_request(
     if (!receive(connection, buffer, stopping_)) return std::nullopt;
   }
   SeenRequest request = parse_head(buffer.substr(0, end + 2));
-  size_t length = std::stoul(request.headers["content-length"]);
+  auto claimed = request.headers.find("content-length");
+  size_t length = claimed == request.headers.end() ? 0 : std::stoul(claimed->second);
   while (buffer.size() < end + 4 + length) {
     if (!receive(connection, buffer, stopping_)) return std::nullopt;
   }
