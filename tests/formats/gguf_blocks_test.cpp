@@ -80,6 +80,19 @@ TEST_P(GgufBlocks, BlocksFollowEachOther) {
   }
 }
 
+TEST_P(GgufBlocks, TheWayBackGivesTheSameBytes) {
+  std::mt19937 random(12);
+  std::vector<std::byte> all;
+  for (int i = 0; i < 3; ++i) {
+    auto block = random_block(GetParam(), 0x1c00 + 7 * i, random);
+    all.insert(all.end(), block.begin(), block.end());
+  }
+  auto back = gguf_blocks(affine_blocks(GetParam(), all));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->type, GetParam());
+  EXPECT_EQ(back->bytes, all);
+}
+
 TEST_P(GgufBlocks, ScalesThatAreNotFiniteAreRefused) {
   std::mt19937 random(9);
   for (uint16_t d : {0x7c00, 0xfc00, 0x7e00, 0x7fff}) {
@@ -115,6 +128,21 @@ TEST(GgufBlocksBounds, ABiasBeyondFloat16IsRefused) {
   }
 }
 
+TEST(GgufBlocksBack, WhatNoTypeHoldsIsNothing) {
+  AffineBlocks blocks{8, std::vector<uint32_t>(8, 0x01020304), {0x3c00}, {0xd800}};
+  EXPECT_EQ(gguf_blocks(blocks)->type, GgufType::q8_0);  // 1 and -128
+  blocks.biases[0] = 0xd7ff;
+  EXPECT_FALSE(gguf_blocks(blocks));
+  AffineBlocks four{4, std::vector<uint32_t>(4, 0x01020304), {0x3c00}, {0xc800}};
+  EXPECT_EQ(gguf_blocks(four)->type, GgufType::q4_0);  // 1 and -8
+  four.biases[0] = 0xc801;
+  EXPECT_EQ(gguf_blocks(four)->type, GgufType::q4_1);
+  four.biases[0] = 0x7c00;
+  EXPECT_FALSE(gguf_blocks(four));
+  AffineBlocks six{6, std::vector<uint32_t>(6), {0x3c00}, {0}};
+  EXPECT_FALSE(gguf_blocks(six));
+}
+
 TEST(GgufRows, UnpermutingUndoesLlamasOrder) {
   // llama.cpp's convert: rows [heads, 2, half] -> [heads, half, 2].
   constexpr int kHeads = 3, kHalf = 4, kRows = kHeads * 2 * kHalf, kRowBytes = 5;
@@ -132,6 +160,7 @@ TEST(GgufRows, UnpermutingUndoesLlamasOrder) {
   for (int i = 0; i < kRows * kRowBytes; ++i) {
     EXPECT_EQ(std::to_integer<int>(rows[i]), i / kRowBytes);
   }
+  EXPECT_EQ(permuted_rows(rows, kRows, kHeads), permuted);
 }
 
 }  // namespace
