@@ -9,20 +9,27 @@ file llama.cpp's own server (out of the package xllamacpp) completes 5 prompts g
 tokens of their ids, and `pupil generate` does so with the directory. They must be equal up
 to the first position where llama.cpp's two best tokens are closer than NEAR_TIE nats:
 llama.cpp rounds the inputs of packed weights to 8 bits, so there a tie is wider. Its ids
-of the prompts' text must be ours too, special tokens among them. Prints a table. Exits
-with 77, which ctest shows as skipped, where xllamacpp or the student is missing.
+of the prompts' text must be ours too, special tokens among them. The same, from ids, of
+the tiny random models in tests/golden that have rotary scaling, or biases. Prints a table.
+Exits with 77, which ctest shows as skipped, where xllamacpp or the student is missing.
 """
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from urllib.parse import urlparse
 
 from student_prompts import PROMPTS, TOKENS, compare, train
 
 NEAR_TIE = {"packed": 0.5, "float32": 0.05, "fused": 0.05}
+TINY = ["llama", "llama_linear", "qwen2"]
+TINY_PROMPTS = [[5, 9, 14, 7, 22], [11, 30, 8, 40, 6, 19, 25]]
+TINY_TIE = 1e-3
+TESTS = Path(__file__).parent.parent
 
 try:
     import xllamacpp
@@ -37,7 +44,7 @@ class LlamaCpp:
     def __init__(self, gguf):
         params = xllamacpp.CommonParams()
         params.model.path, params.hostnames, params.port = gguf, ["127.0.0.1"], 0
-        params.n_ctx, params.n_parallel = 1024, 1
+        params.n_ctx, params.n_parallel, params.verbosity = 1024, 1, 0
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
         self.server = xllamacpp.Server(params)
         self.address = urlparse(self.server.listening_address).netloc
@@ -101,11 +108,28 @@ def check(pupil, name, model_dir, gguf):
     return not failed
 
 
+def check_tiny(pupil, family, folder):
+    """The same of a tiny model, with the tests' tokenizer."""
+    model_dir, gguf = folder / family, folder / (family + ".gguf")
+    shutil.copytree(TESTS / "support/tiny_tokenizer", model_dir)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(TESTS / "golden" / family / name, model_dir)
+    run(pupil, "convert", "--from", model_dir, "--to", gguf)
+    server, failed = LlamaCpp(str(gguf)), False
+    for ids, mine in zip(TINY_PROMPTS, ours(pupil, model_dir, TINY_PROMPTS), strict=True):
+        same, _, good = compare(mine, server.greedy(ids), TINY_TIE)
+        print(f"  {'ok' if good else 'DIFFERS':8}{same:3} tokens equal: tiny {family}", flush=True)
+        failed |= not good
+    return not failed
+
+
 def main(pupil, student):
     if not os.path.exists(student):
         print(f"skipped: {student} is missing; scripts/fetch_student.sh fetches it")
         return 77
     with tempfile.TemporaryDirectory() as folder:
+        tiny = [check_tiny(pupil, family, Path(folder)) for family in TINY]
+
         def at(name):
             return os.path.join(folder, name)
         run(pupil, "convert", "--from", student, "--to", at("packed"))
@@ -116,7 +140,7 @@ def main(pupil, student):
         run(pupil, "fuse", "--model", at("float32"), "--adapter", adapter, "--to", at("fused"),
             "--export-gguf", at("fused.gguf"))
         results = [check(pupil, name, at(name), at(name + ".gguf")) for name in NEAR_TIE]
-    return not all(results)
+    return not all(tiny + results)
 
 
 if __name__ == "__main__":
