@@ -1,5 +1,5 @@
 // pupil convert: a Hugging Face directory, a model of its hub or a GGUF file to an MLX
-// model directory.
+// model directory, or to a GGUF file.
 
 #include "models/convert.h"
 
@@ -13,9 +13,11 @@
 
 #include "app/commands.h"
 #include "app/conversion_bar.h"
+#include "app/gguf_summary.h"
 #include "base/error.h"
 #include "base/quote.h"
 #include "hub/hub.h"
+#include "models/gguf_export.h"
 
 namespace pupil {
 namespace {
@@ -64,6 +66,36 @@ std::string packing_text(const Quantization& packing) {
   return text + ", groups of " + std::to_string(packing.group_size);
 }
 
+const char* fate_text(ConvertSummary::Fate fate) {
+  using enum ConvertSummary::Fate;
+  switch (fate) {
+    case kept:
+      return "kept";
+    case unpacked:
+      return "unpacked";
+    case packed:
+      return "packed anew";
+    case dense:
+      break;
+  }
+  return "dense";
+}
+
+// What became of the types of a GGUF file.
+void print_origins(const ConvertSummary& summary) {
+  bool is_lossy = false;
+  for (const auto& [origin, tensors] : summary.origins) {
+    std::printf(
+        "%-6s %4d tensors %s: %s\n",
+        origin.type.c_str(),
+        tensors,
+        fate_text(origin.fate),
+        packing_text(origin.packing).c_str());
+    is_lossy |= origin.fate == ConvertSummary::Fate::unpacked;
+  }
+  if (is_lossy) std::printf("-q packs anew what was unpacked\n");
+}
+
 void print_table(const ConvertSummary& summary, const std::string& to) {
   std::printf("%-26s %8s %14s %12s\n", "packing", "tensors", "parameters", "MB");
   auto line = [](const std::string& name, const ConvertSummary::Row& row) {
@@ -76,6 +108,7 @@ void print_table(const ConvertSummary& summary, const std::string& to) {
   };
   for (const auto& [packing, row] : summary.rows) line(packing_text(packing), row);
   line("total", summary.total());
+  print_origins(summary);
   std::printf("wrote %s\n", to.c_str());
 }
 
@@ -90,7 +123,16 @@ void print_json(const ConvertSummary& summary, const std::string& to) {
          {"parameters", row.parameters},
          {"bytes", row.bytes}});
   }
-  std::printf("%s\n", nlohmann::json{{"path", to}, {"packings", rows}}.dump().c_str());
+  nlohmann::json result = {{"path", to}, {"packings", rows}};
+  for (const auto& [origin, tensors] : summary.origins) {
+    result["source_types"].push_back(
+        {{"type", origin.type},
+         {"tensors", tensors},
+         {"result", fate_text(origin.fate)},
+         {"bits", origin.packing.bits},
+         {"group_size", origin.packing.group_size}});
+  }
+  std::printf("%s\n", result.dump().c_str());
 }
 
 // The path of what is to be converted: a path that exists wins over a hub name.
@@ -119,7 +161,22 @@ ConvertSummary convert(const ConvertArguments& arguments) {
   return convert_model(options, std::ref(bar));
 }
 
+void run_to_gguf(const ConvertArguments& arguments) {
+  auto options = options_of(arguments);
+  options.from = source_path(arguments.from, arguments.revision);
+  ConversionBar bar("converting");
+  auto types = convert_to_gguf(options, std::ref(bar));
+  bar.finish();
+  if (arguments.json) {
+    nlohmann::json result = {{"path", arguments.to}, {"types", types}};
+    std::printf("%s\n", result.dump().c_str());
+  } else {
+    print_gguf(types, arguments.to);
+  }
+}
+
 void run(const ConvertArguments& arguments) {
+  if (arguments.to.ends_with(".gguf")) return run_to_gguf(arguments);
   auto summary = convert(arguments);
   if (arguments.json) return print_json(summary, arguments.to);
   print_table(summary, arguments.to);
@@ -165,7 +222,9 @@ void add_convert(CLI::App& app) {
   auto* command = app.add_subcommand(
       "convert",
       "Turn a Hugging Face directory, a model of its hub or a GGUF file into an MLX "
-      "model directory; the options of mlx_lm.convert mean the same here");
+      "model directory, or into a GGUF file; the options of mlx_lm.convert mean the "
+      "same "
+      "here");
   command
       ->add_option(
           "--from,--hf-path,--model",
@@ -174,7 +233,8 @@ void add_convert(CLI::App& app) {
       ->required();
   command->add_option(
       "--revision", a.revision, "branch, tag or commit on the hub (default: main)");
-  command->add_option("--to,--mlx-path", a.to, "model directory to write")
+  command
+      ->add_option("--to,--mlx-path", a.to, "model directory to write, or a .gguf file")
       ->capture_default_str();
   add_packing(*command, a);
   command

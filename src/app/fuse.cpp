@@ -6,10 +6,12 @@
 
 #include "app/commands.h"
 #include "app/conversion_bar.h"
+#include "app/gguf_summary.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "models/fuse.h"
+#include "models/gguf_export.h"
 
 namespace pupil {
 
@@ -17,6 +19,7 @@ namespace {
 
 struct FuseArguments {
   FuseOptions options;
+  std::string gguf;  // a file to write as well; empty: none
   bool force = false, json = false;
 };
 
@@ -26,7 +29,8 @@ std::string percent(double share) {
   return text;
 }
 
-void print_json(const FuseSummary& summary, const FuseOptions& options) {
+void print_json(
+    const FuseSummary& summary, const FuseOptions& options, const std::string& gguf) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::object();
   for (const auto& [kind, move] : summary.moves)
     modules[kind] = {
@@ -34,14 +38,13 @@ void print_json(const FuseSummary& summary, const FuseOptions& options) {
         {"adapter", move.effect()},
         {"packing_loss", move.loss()}};
   auto total = summary.total();
-  std::printf(
-      "%s\n",
-      json_text(nlohmann::ordered_json{
-                    {"path", options.to},
-                    {"modules", modules},
-                    {"adapter", total.effect()},
-                    {"packing_loss", total.loss()}})
-          .c_str());
+  nlohmann::ordered_json result{
+      {"path", options.to},
+      {"modules", modules},
+      {"adapter", total.effect()},
+      {"packing_loss", total.loss()}};
+  if (!gguf.empty()) result["gguf"] = gguf;
+  std::printf("%s\n", json_text(result).c_str());
 }
 
 void print_table(const FuseSummary& summary, const FuseOptions& options) {
@@ -70,12 +73,17 @@ void warn_of_loss(const FuseSummary& summary) {
 void run(const FuseArguments& arguments) {
   auto options = arguments.options;
   if (arguments.force) options.existing = Existing::replace_model;
+  if (!arguments.gguf.empty()) check_gguf_target(arguments.gguf, options.existing);
   ConversionBar bar("fusing");
   auto summary = fuse_model(options, std::ref(bar));
   bar.finish();
   warn_of_loss(summary);
-  if (arguments.json) return print_json(summary, options);
+  GgufExport types;
+  if (!arguments.gguf.empty())
+    types = export_gguf(options.to, arguments.gguf, options.existing);
+  if (arguments.json) return print_json(summary, options, arguments.gguf);
   print_table(summary, options);
+  if (!arguments.gguf.empty()) print_gguf(types, arguments.gguf);
 }
 
 }  // namespace
@@ -95,6 +103,8 @@ void add_fuse(CLI::App& app) {
   command->add_option("--to,--save-path", o.to, "directory to write")
       ->capture_default_str();
   command->add_flag("-d,--dequantize", o.dequantize, "unpack all weights");
+  command->add_option(
+      "--export-gguf", arguments->gguf, "a .gguf file to write as well, for llama.cpp");
   command->add_flag("--force", arguments->force, "replace a model that --to holds");
   command->add_flag("--json", arguments->json, "the summary as one JSON object");
   command->callback([arguments] { run(*arguments); });

@@ -240,12 +240,17 @@ class HeaderReader {
           GgufType::bf16,
           GgufType::q4_0,
           GgufType::q4_1,
-          GgufType::q8_0}) {
+          GgufType::q5_0,
+          GgufType::q5_1,
+          GgufType::q8_0,
+          GgufType::q4_k,
+          GgufType::q5_k,
+          GgufType::q6_k}) {
       if (type == static_cast<uint32_t>(known)) return known;
     }
     file_.fail(
         "tensor " + in_quotes(name) + " has type " + type_name(type) +
-        ", expected F32, F16, BF16, Q4_0, Q4_1 or Q8_0");
+        ", expected F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K or Q6_K");
   }
 
   uint64_t size_of(const GgufTensor& tensor) {
@@ -327,8 +332,18 @@ GgufLayout gguf_layout(GgufType type) {
       return {32, 18};
     case GgufType::q4_1:
       return {32, 20};
+    case GgufType::q5_0:
+      return {32, 22};
+    case GgufType::q5_1:
+      return {32, 24};
     case GgufType::q8_0:
       return {32, 34};
+    case GgufType::q4_k:
+      return {256, 144};
+    case GgufType::q5_k:
+      return {256, 176};
+    case GgufType::q6_k:
+      return {256, 210};
   }
   return {};
 }

@@ -22,15 +22,23 @@ namespace pupil {
 /// Block formats of 32 weights w, with f16 d and m (ggml-common.h):
 ///   q4_0: d, 16 bytes                w = d * (q - 8)
 ///   q4_1: d, m, 16 bytes             w = d * q + m
+///   q5_0: d, 32 bits, 16 bytes       w = d * (q - 16)
+///   q5_1: d, m, 32 bits, 16 bytes    w = d * q + m
 ///   q8_0: d, 32 signed bytes         w = d * q
-/// Byte i of a 4-bit block holds weight i in its low half and weight i + 16 in its
-/// high.
+/// Byte i of a 4- or 5-bit block holds the low four bits of weight i in its low half
+/// and those of weight i + 16 in its high; bit i of the 32 is the fifth of weight i.
+/// The super-blocks of 256 weights, q4_k, q5_k and q6_k, are in gguf_superblocks.h.
 enum class GgufType : uint32_t {
   f32 = 0,
   f16 = 1,
   q4_0 = 2,
   q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
   q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
   bf16 = 30
 };
 

@@ -43,9 +43,9 @@ class Change {
       return *given;
     if (auto* packed = std::get_if<QuantizedWeight>(&loaded)) {
       if (!dequantize_ && (!plan_ || tensor.is_mlx)) return with_cast_scales(*packed);
-      loaded = unpack(*packed, tensor.is_mlx);
+      loaded = unpack(*packed, tensor);
     } else {
-      loaded = cast(std::get<mx::array>(loaded), dtype_);
+      loaded = cast(std::get<mx::array>(loaded), dtype_ ? dtype_ : tensor.unpacked);
     }
     const auto& dense = std::get<mx::array>(loaded);
     if (!plan_) return dense;
@@ -68,12 +68,12 @@ class Change {
   }
 
   // mlx-lm casts the scales and then unpacks: weights that are not affine are bfloat16
-  // whatever the configuration says. A GGUF file's are float16.
-  mx::array unpack(QuantizedWeight weight, bool is_mlx) const {
-    if (is_mlx) return cast(unpacked(with_cast_scales(weight)), asked_);
+  // whatever the configuration says. A GGUF file's are rounded once.
+  mx::array unpack(QuantizedWeight weight, const SourceTensor& tensor) const {
+    if (tensor.is_mlx) return cast(unpacked(with_cast_scales(weight)), asked_);
     weight.scales = mx::astype(weight.scales, mx::float32);
     weight.biases = mx::astype(*weight.biases, mx::float32);
-    return cast(mx::astype(unpacked(weight), mx::float16), dtype_);
+    return cast(unpacked(weight), dtype_ ? dtype_ : tensor.unpacked);
   }
 
   bool dequantize_;
@@ -85,8 +85,9 @@ class Change {
 /// Writes tensors and remembers how each module was packed.
 class Conversion {
  public:
-  Conversion(std::string dir, int64_t shard_bytes)
-      : writer_(std::move(dir), shard_bytes) {}
+  Conversion(std::string dir, const ConvertOptions& options)
+      : writer_(std::move(dir), options.shard_bytes),
+        packs_anew_(options.quantize.has_value()) {}
 
   void add(const SourceTensor& tensor, const SourceArray& array) {
     int64_t parameters = 1, bytes = 0;
@@ -111,6 +112,8 @@ class Conversion {
     }
     auto& row = summary_.rows[packing];
     ++row.tensors, row.parameters += parameters, row.bytes += bytes;
+    if (!tensor.type.empty())
+      ++summary_.origins[{tensor.type, fate_of(tensor, array), packing}];
   }
 
   /// What config.json says of the packing; null: nothing is packed.
@@ -129,7 +132,17 @@ class Conversion {
   const ConvertSummary& summary() const { return summary_; }
 
  private:
+  ConvertSummary::Fate fate_of(
+      const SourceTensor& tensor, const SourceArray& array) const {
+    using enum ConvertSummary::Fate;
+    if (std::holds_alternative<QuantizedWeight>(array)) {
+      return packs_anew_ ? packed : kept;
+    }
+    return tensor.unpacked ? unpacked : dense;
+  }
+
   ModelWriter writer_;
+  bool packs_anew_;
   Packings packings_;
   std::vector<std::string> packed_anew_;
   ConvertSummary summary_;
@@ -190,7 +203,7 @@ ConvertSummary convert_model(
   Change change(options, source, description.decoder.num_layers);
   StagedDirectory staged(options.to, options.existing);
   write_files(staged.path(), source, options.from);
-  Conversion conversion(staged.path(), options.shard_bytes);
+  Conversion conversion(staged.path(), options);
   size_t done = 0;
   for (auto& tensor : source.tensors) {
     progress(done++, source.tensors.size(), conversion.summary().total().bytes);

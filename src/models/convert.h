@@ -40,6 +40,16 @@ struct ConvertSummary {
   };
   std::map<Quantization, Row> rows;
   Row total() const;
+
+  /// What became of a GGUF file's tensors of one type; empty for a directory.
+  enum class Fate { dense, kept, unpacked, packed };
+  struct Origin {
+    std::string type;  // "Q4_K"
+    Fate fate;
+    Quantization packing;  // as written
+    auto operator<=>(const Origin&) const = default;
+  };
+  std::map<Origin, int> origins;  // tensors of each
 };
 
 /// Told before each tensor: how many of how many are done, and the bytes written.

@@ -1,7 +1,6 @@
 // A GGUF file of the Llama or Qwen2 family, as a source for conversion.
 
 #include <array>
-#include <charconv>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,7 +8,9 @@
 #include "base/quote.h"
 #include "formats/gguf.h"
 #include "formats/gguf_blocks.h"
+#include "formats/gguf_superblocks.h"
 #include "models/gguf_config.h"
+#include "models/gguf_names.h"
 #include "models/model_source.h"
 #include "text/gguf_tokenizer.h"
 
@@ -17,55 +18,6 @@ namespace pupil {
 namespace {
 
 constexpr int kGroup = 32;
-
-using Names = std::pair<std::string_view, std::string_view>;
-
-constexpr std::array kTopNames = {
-    Names{"token_embd", "model.embed_tokens"},
-    Names{"output_norm", "model.norm"},
-    Names{"output", "lm_head"}};
-
-constexpr std::array kLayerNames = {
-    Names{"attn_norm", "input_layernorm"},
-    Names{"ffn_norm", "post_attention_layernorm"},
-    Names{"attn_q", "self_attn.q_proj"},
-    Names{"attn_k", "self_attn.k_proj"},
-    Names{"attn_v", "self_attn.v_proj"},
-    Names{"attn_output", "self_attn.o_proj"},
-    Names{"ffn_gate", "mlp.gate_proj"},
-    Names{"ffn_up", "mlp.up_proj"},
-    Names{"ffn_down", "mlp.down_proj"}};
-
-template <size_t N>
-std::optional<std::string> look_up(
-    const std::array<Names, N>& names, std::string_view name) {
-  for (auto [gguf, huggingface] : names) {
-    if (gguf == name) return std::string(huggingface);
-  }
-  return std::nullopt;
-}
-
-// "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; nothing for a name
-// that is not in the tables.
-std::optional<std::string> huggingface_name(std::string_view name) {
-  size_t dot = name.rfind('.');
-  if (dot == name.npos) return std::nullopt;
-  auto module = name.substr(0, dot);
-  std::string suffix(name.substr(dot));
-  if (suffix != ".weight" && suffix != ".bias") return std::nullopt;
-  if (!module.starts_with("blk.")) {
-    auto found = look_up(kTopNames, module);
-    return found ? std::optional(*found + suffix) : std::nullopt;
-  }
-  module.remove_prefix(4);
-  size_t end = module.find('.');
-  if (end == module.npos || end == 0 || end > 4) return std::nullopt;
-  auto number = std::string(module.substr(0, end));
-  if (number.find_first_not_of("0123456789") != number.npos) return std::nullopt;
-  auto found = look_up(kLayerNames, module.substr(end + 1));
-  return found ? std::optional("model.layers." + number + "." + *found + suffix)
-               : std::nullopt;
-}
 
 mx::Shape shape_of(const GgufTensor& tensor) {
   return mx::Shape(tensor.shape.begin(), tensor.shape.end());
@@ -82,7 +34,7 @@ QuantizedWeight quantized_array(
   auto blocks = affine_blocks(tensor.type, bytes);
   auto shape = shape_of(tensor);
   auto packed = shape, groups = shape;
-  packed.back() = packed.back() / 32 * blocks.bits;
+  packed.back() = packed.back() / kGroup * blocks.bits;
   groups.back() /= kGroup;
   return {
       array_of<uint32_t>(blocks.packed.data(), packed),
@@ -96,6 +48,9 @@ mx::array dense_array(const GgufTensor& tensor, std::span<const std::byte> bytes
   auto shape = shape_of(tensor);
   if (tensor.type == GgufType::f32) return array_of<float>(bytes.data(), shape);
   if (tensor.type == GgufType::f16) return array_of<mx::float16_t>(bytes.data(), shape);
+  if (is_quantized(tensor.type)) {
+    return array_of<float>(superblock_weights(tensor.type, bytes).data(), shape);
+  }
   return array_of<mx::bfloat16_t>(bytes.data(), shape);
 }
 
@@ -127,16 +82,14 @@ SourceArray load(
     const GgufFile& file, const GgufTensor& tensor, int heads, mx::Dtype main) {
   auto bytes = file.read(tensor);
   if (heads > 0) bytes = unpermuted_rows(bytes, tensor.shape.front(), heads);
-  if (is_quantized(tensor.type)) {
-    try {
-      return quantized_array(tensor, bytes);
-    } catch (const std::invalid_argument& error) {
-      file.fail("tensor " + in_quotes(tensor.name) + ": " + error.what());
-    }
+  try {
+    if (has_affine_blocks(tensor.type)) return quantized_array(tensor, bytes);
+    auto dense = dense_array(tensor, bytes);
+    bool is_vector = tensor.shape.size() == 1 && tensor.type == GgufType::f32;
+    return is_vector ? narrowed_if_exact(dense, main) : dense;
+  } catch (const std::invalid_argument& error) {
+    file.fail("tensor " + in_quotes(tensor.name) + ": " + error.what());
   }
-  auto dense = dense_array(tensor, bytes);
-  bool is_vector = tensor.shape.size() == 1 && tensor.type == GgufType::f32;
-  return is_vector ? narrowed_if_exact(dense, main) : dense;
 }
 
 // Norms and biases are dense: they have no scales to go with.
@@ -174,9 +127,12 @@ ModelSource open_gguf_source(const std::string& path) {
       file->fail("tensor " + in_quotes(tensor.name) + " has no place in this model");
     expect_dense_vector(*file, tensor);
     int heads = permuted_heads(*name, decoder, permuted);
-    source.tensors.push_back({*name, shape_of(tensor), [file, &tensor, heads, main] {
-                                return load(*file, tensor, heads, main);
-                              }});
+    SourceTensor entry{*name, shape_of(tensor), [file, &tensor, heads, main] {
+                         return load(*file, tensor, heads, main);
+                       }};
+    entry.type = gguf_type_name(tensor.type);
+    if (is_quantized(tensor.type)) entry.unpacked = mx::float16;
+    source.tensors.push_back(std::move(entry));
   }
   return source;
 }

@@ -22,7 +22,9 @@ struct SourceTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   mx::Shape shape;   // of the weights, however they are packed
   std::function<SourceArray()> load;
-  bool is_mlx = false;  // packed by mlx-lm's rules, as `quantization` says
+  bool is_mlx = false;    // packed by mlx-lm's rules, as `quantization` says
+  std::string type = {};  // GGUF's name of how the source stores it ("Q4_K"); or none
+  std::optional<mx::Dtype> unpacked = {};  // to be written in; none: as `load` gives it
 };
 
 struct ModelSource {

@@ -1,11 +1,11 @@
 #include "text/gguf_tokenizer.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "base/quote.h"
+#include "text/gguf_pretokenizers.h"
 
 namespace pupil {
 namespace {
@@ -15,32 +15,10 @@ using nlohmann::json;
 // tokenizer.ggml.token_type
 enum TokenType : int64_t { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
-constexpr const char* kQwenSplit =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kLlama3Split =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-/// How text is cut before BPE, under GGUF's name for it.
-struct Pretokenizer {
-  std::string_view name;
-  bool digits;          // each digit alone, then GPT-2's split
-  const char* split;    // a regular expression in place of GPT-2's; nullptr: GPT-2's
-  bool nfc;             // normalises the text first
-  bool ignores_merges;  // a word in the vocabulary is one token
-};
-
-constexpr std::array kPretokenizers = {
-    Pretokenizer{"smollm", true, nullptr, false, false},
-    Pretokenizer{"qwen2", false, kQwenSplit, true, false},
-    Pretokenizer{"llama-bpe", false, kLlama3Split, false, true},
-    Pretokenizer{"gpt-2", false, nullptr, false, false},
-    Pretokenizer{"default", false, nullptr, false, false},
-};
-
-const Pretokenizer& pretokenizer_of(const GgufFile& file) {
+const GgufPretokenizer& pretokenizer_of(const GgufFile& file) {
   const auto* name = file.find<std::string>("tokenizer.ggml.pre");
   std::string known;
-  for (const auto& row : kPretokenizers) {
+  for (const auto& row : kGgufPretokenizers) {
     if (row.name == (name ? *name : "default")) return row;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }
@@ -117,31 +95,6 @@ json added_tokens(const Vocabulary& vocabulary) {
   return added;
 }
 
-json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex) {
-  return {
-      {"type", "ByteLevel"},
-      {"add_prefix_space", add_prefix_space},
-      {"trim_offsets", trim_offsets},
-      {"use_regex", use_regex}};
-}
-
-json pre_tokenizer_json(const Pretokenizer& row) {
-  json gpt2 = byte_level(false, true, row.split == nullptr);
-  json first;
-  if (row.digits) {
-    first = {{"type", "Digits"}, {"individual_digits", true}};
-  } else if (row.split) {
-    first = {
-        {"type", "Split"},
-        {"pattern", {{"Regex", row.split}}},
-        {"behavior", "Isolated"},
-        {"invert", false}};
-  } else {
-    return gpt2;
-  }
-  return {{"type", "Sequence"}, {"pretokenizers", {first, gpt2}}};
-}
-
 // Nothing, or a template that puts BOS in front.
 json post_processor(const GgufFile& file, const GgufSpecialIds& ids) {
   const auto* adds_bos = file.find<int64_t>("tokenizer.ggml.add_bos_token");
@@ -182,9 +135,9 @@ json tokenizer_json(const GgufFile& file, const GgufSpecialIds& ids) {
       {"padding", nullptr},
       {"added_tokens", added_tokens(vocabulary)},
       {"normalizer", row.nfc ? json{{"type", "NFC"}} : json()},
-      {"pre_tokenizer", pre_tokenizer_json(row)},
+      {"pre_tokenizer", gguf_pre_tokenizer(row)},
       {"post_processor", post_processor(file, ids)},
-      {"decoder", byte_level(true, true, true)},
+      {"decoder", byte_level_json(true, true, true)},
       {"model", std::move(model)}};
 }
 

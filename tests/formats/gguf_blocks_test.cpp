@@ -22,9 +22,11 @@ double weight(GgufType type, const std::vector<std::byte>& block, int i) {
 }
 
 double affine_weight(const AffineBlocks& blocks, int i) {
-  int per_word = 32 / blocks.bits;
-  uint32_t word = blocks.packed[i / per_word];
-  uint32_t q = word >> (i % per_word * blocks.bits) & ((1u << blocks.bits) - 1);
+  uint32_t q = 0;
+  for (int bit = 0; bit < blocks.bits; ++bit) {
+    int at = i * blocks.bits + bit;
+    q |= (blocks.packed[at / 32] >> (at % 32) & 1) << bit;
+  }
   return half_value(blocks.scales[i / 32]) * q + half_value(blocks.biases[i / 32]);
 }
 
@@ -32,8 +34,8 @@ std::vector<std::byte> random_block(GgufType type, uint16_t d, std::mt19937& ran
   std::vector<std::byte> block(gguf_layout(type).block_bytes);
   for (auto& byte : block) byte = static_cast<std::byte>(random());
   std::memcpy(block.data(), &d, 2);
-  uint16_t m = 0xb555;  // -0.33, of Q4_1 only
-  if (type == GgufType::q4_1) std::memcpy(&block[2], &m, 2);
+  uint16_t m = 0xb555;  // -0.33
+  if (testing::has_min(type)) std::memcpy(&block[2], &m, 2);
   return block;
 }
 
@@ -78,6 +80,19 @@ TEST_P(GgufBlocks, BlocksFollowEachOther) {
   }
 }
 
+TEST_P(GgufBlocks, TheWayBackGivesTheSameBytes) {
+  std::mt19937 random(12);
+  std::vector<std::byte> all;
+  for (int i = 0; i < 3; ++i) {
+    auto block = random_block(GetParam(), 0x1c00 + 7 * i, random);
+    all.insert(all.end(), block.begin(), block.end());
+  }
+  auto back = gguf_blocks(affine_blocks(GetParam(), all));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->type, GetParam());
+  EXPECT_EQ(back->bytes, all);
+}
+
 TEST_P(GgufBlocks, ScalesThatAreNotFiniteAreRefused) {
   std::mt19937 random(9);
   for (uint16_t d : {0x7c00, 0xfc00, 0x7e00, 0x7fff}) {
@@ -96,19 +111,36 @@ TEST_P(GgufBlocks, ScalesThatAreNotFiniteAreRefused) {
 INSTANTIATE_TEST_SUITE_P(
     Types,
     GgufBlocks,
-    ::testing::Values(GgufType::q4_0, GgufType::q4_1, GgufType::q8_0),
+    ::testing::Values(
+        GgufType::q4_0, GgufType::q4_1, GgufType::q5_0, GgufType::q5_1, GgufType::q8_0),
     [](const auto& info) { return gguf_type_name(info.param); });
 
 TEST(GgufBlocksBounds, ABiasBeyondFloat16IsRefused) {
   std::mt19937 random(10);
   for (auto [type, fits, too_large] :
        {std::tuple{GgufType::q4_0, 0x6fff, 0x7000},
+        std::tuple{GgufType::q5_0, 0x6bff, 0x6c00},
         std::tuple{GgufType::q8_0, 0x5fff, 0x6000}}) {
     EXPECT_NO_THROW(affine_blocks(type, random_block(type, fits, random)));
     EXPECT_THROW(
         affine_blocks(type, random_block(type, too_large, random)),
         std::invalid_argument);
   }
+}
+
+TEST(GgufBlocksBack, WhatNoTypeHoldsIsNothing) {
+  AffineBlocks blocks{8, std::vector<uint32_t>(8, 0x01020304), {0x3c00}, {0xd800}};
+  EXPECT_EQ(gguf_blocks(blocks)->type, GgufType::q8_0);  // 1 and -128
+  blocks.biases[0] = 0xd7ff;
+  EXPECT_FALSE(gguf_blocks(blocks));
+  AffineBlocks four{4, std::vector<uint32_t>(4, 0x01020304), {0x3c00}, {0xc800}};
+  EXPECT_EQ(gguf_blocks(four)->type, GgufType::q4_0);  // 1 and -8
+  four.biases[0] = 0xc801;
+  EXPECT_EQ(gguf_blocks(four)->type, GgufType::q4_1);
+  four.biases[0] = 0x7c00;
+  EXPECT_FALSE(gguf_blocks(four));
+  AffineBlocks six{6, std::vector<uint32_t>(6), {0x3c00}, {0}};
+  EXPECT_FALSE(gguf_blocks(six));
 }
 
 TEST(GgufRows, UnpermutingUndoesLlamasOrder) {
@@ -128,6 +160,7 @@ TEST(GgufRows, UnpermutingUndoesLlamasOrder) {
   for (int i = 0; i < kRows * kRowBytes; ++i) {
     EXPECT_EQ(std::to_integer<int>(rows[i]), i / kRowBytes);
   }
+  EXPECT_EQ(permuted_rows(rows, kRows, kHeads), permuted);
 }
 
 }  // namespace

@@ -108,26 +108,31 @@ TEST_F(Gguf, ReadsTensorsOfEveryTypeInTheOrderOfTheirData) {
     size_t bytes;
   };
   const std::vector<Row> rows = {
-      {GgufType::f32, "F32", 512},
-      {GgufType::f16, "F16", 256},
-      {GgufType::bf16, "BF16", 256},
-      {GgufType::q4_0, "Q4_0", 4 * 18},
-      {GgufType::q4_1, "Q4_1", 4 * 20},
-      {GgufType::q8_0, "Q8_0", 4 * 34}};
+      {GgufType::f32, "F32", 2048},
+      {GgufType::f16, "F16", 1024},
+      {GgufType::bf16, "BF16", 1024},
+      {GgufType::q4_0, "Q4_0", 16 * 18},
+      {GgufType::q4_1, "Q4_1", 16 * 20},
+      {GgufType::q5_0, "Q5_0", 16 * 22},
+      {GgufType::q5_1, "Q5_1", 16 * 24},
+      {GgufType::q8_0, "Q8_0", 16 * 34},
+      {GgufType::q4_k, "Q4_K", 2 * 144},
+      {GgufType::q5_k, "Q5_K", 2 * 176},
+      {GgufType::q6_k, "Q6_K", 2 * 210}};
   GgufBytes bytes;
   bytes.alignment = 64;
   bytes.set("general.alignment", 64u);
   for (const auto& row : rows) {
     std::string data(row.bytes, row.name[0]);
     data.back() = '!';
-    bytes.tensor(row.name, {2, 64}, row.type, data);
+    bytes.tensor(row.name, {2, 256}, row.type, data);
   }
   std::swap(bytes.tensors[0], bytes.tensors[5]);  // the list's order does not matter
   auto file = open(bytes);
   ASSERT_EQ(file.tensors().size(), rows.size());
   uint64_t last = 0;
   for (const auto& tensor : file.tensors()) {
-    EXPECT_EQ(tensor.shape, (std::vector<int64_t>{2, 64}));
+    EXPECT_EQ(tensor.shape, (std::vector<int64_t>{2, 256}));
     EXPECT_EQ(tensor.offset % 64, 0u);
     EXPECT_GE(tensor.offset, last);
     last = tensor.offset;
@@ -235,9 +240,9 @@ TEST_F(Gguf, RefusesValuesThatAreNone) {
 
 TEST_F(Gguf, AnUnknownTensorTypeIsNamedWithItsTensor) {
   for (auto [type, name] : std::vector<std::pair<uint32_t, const char*>>{
-           {6, "Q5_0"},
-           {12, "Q4_K"},
-           {14, "Q6_K"},
+           {10, "Q2_K"},
+           {15, "Q8_K"},
+           {20, "IQ4_NL"},
            {4, "4"},
            {39, "MXFP4"},
            {999, "999"},
@@ -262,6 +267,8 @@ TEST_F(Gguf, ShapesThatOverflowOrAreNoBlocksAreRefused) {
   EXPECT_TRUE(has(shape({1 << 17, 1 << 17, 1 << 14}), "truncated"));  // 2^48, in bounds
   EXPECT_TRUE(has(shape({2, 33}, GgufType::q4_0), "whole blocks of 32, got 33"));
   EXPECT_TRUE(has(shape({32, 1}, GgufType::q8_0), "whole blocks of 32, got 1"));
+  EXPECT_TRUE(has(shape({2, 576}, GgufType::q4_k), "whole blocks of 256, got 576"));
+  EXPECT_TRUE(has(shape({2, 256}, GgufType::q6_k), "truncated"));
 }
 
 TEST_F(Gguf, OffsetsOutsideTheFileOverAnotherOrNotAlignedAreRefused) {

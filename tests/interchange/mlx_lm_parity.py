@@ -18,14 +18,8 @@ import subprocess
 import sys
 import tempfile
 
-PROMPTS = [
-    "Write a Python function `add(a, b)` that returns the sum of two numbers.",
-    "Write a Python function that reverses a string.",
-    "What is the capital of France?",
-    "Write a Python function `is_even(n)`.",
-    "Explain what a list is, in one sentence.",
-]
-TOKENS = 32
+from student_prompts import PROMPTS, TOKENS, compare, train
+
 NEAR_TIE = 0.05
 
 try:
@@ -60,38 +54,11 @@ def ours(pupil, model_dir, adapter_dir):
     return [json.loads(line)["ids"] for line in out.splitlines()]
 
 
-def compare(mine, reference):
-    """Positions that agree, the margin at the first that does not, and the verdict."""
-    for i, (token, margin) in enumerate(reference):
-        if i >= len(mine) or mine[i] != token:
-            return i, margin, margin < NEAR_TIE
-    return len(reference), None, True
-
-
 def convert(pupil, gguf, folder):
     model_dir = os.path.join(folder, "model")
     subprocess.run([pupil, "convert", "--from", gguf, "--to", model_dir],
                    check=True, stdout=subprocess.DEVNULL)
     return model_dir
-
-
-def train(pupil, model_dir, folder):
-    """The adapter of two steps at a rate that moves the text."""
-    tasks, config, run = (os.path.join(folder, name) for name in ("t.jsonl", "c.yaml", "run"))
-    with open(tasks, "w") as file:
-        for i, prompt in enumerate(PROMPTS):
-            file.write(json.dumps({"id": str(i), "prompt": prompt}) + "\n")
-    with open(config, "w") as file:
-        json.dump({  # YAML contains JSON
-            "hardware": {"mlx_model_path": model_dir},
-            "data": {"train": tasks},
-            "rollout": {"num_generations": 4, "max_completion_length": 32},
-            "reward": {"functions": [{"name": "rubric", "weight": 1},
-                                     {"name": "format", "weight": 1}]},
-            "train": {"max_steps": 2, "prompts_per_step": 2, "learning_rate": 1e-3},
-            "logging": {"run_dir": run}}, file)
-    subprocess.run([pupil, "train", "-c", config], check=True, stdout=subprocess.DEVNULL)
-    return os.path.join(run, "adapters")
 
 
 def check(pupil, model_dir, adapter_dir):
@@ -102,7 +69,7 @@ def check(pupil, model_dir, adapter_dir):
     failed = False
     print("with the adapter" if adapter_dir else "without an adapter", flush=True)
     for prompt, mine in zip(PROMPTS, ours(pupil, model_dir, adapter_dir)):
-        same, margin, good = compare(mine, theirs(model, tokenizer, prompt))
+        same, margin, good = compare(mine, theirs(model, tokenizer, prompt), NEAR_TIE)
         end = "equal to the end" if margin is None else f"then a margin of {margin:.3f} nats"
         print(f"  {'ok' if good else 'DIFFERS':8}{same:3} tokens equal, {end}: {prompt}", flush=True)
         failed |= not good

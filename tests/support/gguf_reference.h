@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/gguf.h"
+#include "formats/gguf_superblocks.h"
 
 namespace pupil::testing {
 
@@ -29,29 +30,39 @@ T value_at(std::span<const std::byte> bytes, size_t at) {
   return value;
 }
 
+/// True for blocks with a smallest weight of their own.
+inline bool has_min(GgufType type) {
+  return type == GgufType::q4_1 || type == GgufType::q5_1;
+}
+
 /// The numbers that the weights of a block of 32 share.
 struct BlockScales {
   double d, m;
 
   BlockScales(GgufType type, std::span<const std::byte> block)
       : d(half_value(value_at<uint16_t>(block, 0))),
-        m(type == GgufType::q4_1 ? half_value(value_at<uint16_t>(block, 2)) : 0) {}
+        m(has_min(type) ? half_value(value_at<uint16_t>(block, 2)) : 0) {}
 };
 
 /// Weight i of a block, exact.
 inline double block_weight(
     GgufType type, std::span<const std::byte> block, int i, const BlockScales& scales) {
   if (type == GgufType::q8_0) return scales.d * value_at<int8_t>(block, 2 + i);
-  size_t start = type == GgufType::q4_1 ? 4 : 2;
-  int byte = std::to_integer<int>(block[start + i % 16]);
+  size_t start = has_min(type) ? 4 : 2;
+  bool has_fifth = type == GgufType::q5_0 || type == GgufType::q5_1;
+  int byte = std::to_integer<int>(block[start + (has_fifth ? 4 : 0) + i % 16]);
   int q = i < 16 ? byte & 15 : byte >> 4;
-  return type == GgufType::q4_0 ? scales.d * (q - 8) : scales.d * q + scales.m;
+  if (has_fifth) q += 16 * (value_at<uint32_t>(block, start) >> i & 1);
+  if (has_min(type)) return scales.d * q + scales.m;
+  return scales.d * (q - (has_fifth ? 16 : 8));
 }
 
-/// All weights of a tensor's bytes, rounded to float once.
+/// All weights of a tensor's bytes, rounded to float once. Those of super-blocks are
+/// ours, which gguf_superblocks_test.cpp holds to the gguf package's.
 inline std::vector<float> gguf_weights(
     GgufType type, std::span<const std::byte> bytes) {
   auto [block_size, block_bytes] = gguf_layout(type);
+  if (block_size == 256) return superblock_weights(type, bytes);
   std::vector<float> weights;
   weights.reserve(bytes.size() / block_bytes * block_size);
   for (size_t at = 0; at < bytes.size(); at += block_bytes) {

@@ -112,11 +112,15 @@ inline std::string random_gguf_data(
     } else if (type == GgufType::f16) {
       block.number<uint16_t>(0x3000 + random() % 2048);
     } else {
-      block.number<uint16_t>(0x2000 + random() % 2048);  // d
-      if (type == GgufType::q4_1) block.number<uint16_t>(0xa000 + random() % 2048);
-      while (static_cast<int>(block.text.size()) < block_bytes) {
-        block.number<uint8_t>(random());
-      }
+      auto [d, m] =
+          block_size == 32 ? std::pair{0x2000, 0xa000} : std::pair{0x800, 0x800};
+      if (type != GgufType::q6_k) block.number<uint16_t>(d + random() % 2048);
+      bool has_m = type == GgufType::q4_1 || type == GgufType::q5_1 ||
+                   type == GgufType::q4_k || type == GgufType::q5_k;
+      if (has_m) block.number<uint16_t>(m + random() % 2048);
+      int end = type == GgufType::q6_k ? 208 : block_bytes;
+      while (static_cast<int>(block.text.size()) < end) block.number<uint8_t>(random());
+      if (type == GgufType::q6_k) block.number<uint16_t>(d + random() % 2048);
     }
     data += block.text;
   }
