@@ -1,5 +1,5 @@
-// A caller whose worker is killed again and again: it starts another one, asks again for
-// what was not answered, and loses nothing.
+// A caller whose worker is killed again and again: it starts another one, asks again
+// for what was not answered, and loses nothing.
 
 #pragma once
 

@@ -38,8 +38,8 @@ struct Attention {
   int64_t page_at;
   int64_t heads, kv_heads, queries, prefix, own, width;
   float scale;
-  // Keys lie as [E, tokens], those of the prefix so that whole blocks can be read; their
-  // `token` is the stride along E. With pages only.
+  // Keys lie as [E, tokens], those of the prefix so that whole blocks can be read;
+  // their `token` is the stride along E. With pages only.
   bool turned;
   OutLayout layout;  // of out and lse
   float* out;        // vectors [E]
