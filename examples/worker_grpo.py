@@ -5,8 +5,8 @@
 
 One worker samples groups of answers, this program scores them, the other worker takes a
 policy gradient step and saves its adapter, which the first one loads: sampler and trainer
-never share memory. Nothing but Python's standard library is needed. The reward is the share
-of lines of an answer that begin with a dash: a list is what it learns to write.
+never share memory. Nothing but Python's standard library is needed. The reward counts
+commas, six are enough: to enumerate is what it learns.
 """
 import argparse
 import itertools
@@ -57,8 +57,7 @@ class Worker:
 
 
 def reward(text):
-    lines = [line for line in text.splitlines() if line.strip()]
-    return sum(line.lstrip().startswith("-") for line in lines) / max(len(lines), 1)
+    return min(1.0, text.count(",") / 6)
 
 
 def advantages(rewards):
