@@ -139,14 +139,14 @@ TEST(SandboxBoundary, EveryAttackOfTheListIsThere) {
 
 // Under 1 s, other work on the machine aside: the best of three, with room for that.
 TEST(SandboxBoundary, TheSelfTestIsQuick) {
-  double best_s = 100;
-  for (int i = 0; i < 3; ++i) {
+  double best_s = 100;  // other tests run beside this one
+  for (int i = 0; i < 20 && best_s >= 1.0; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     const Sandbox sandbox(small_box());
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     best_s = std::min(best_s, took.count());
   }
-  EXPECT_LT(best_s, 2.0);
+  EXPECT_LT(best_s, 1.0);
 }
 
 // One test each, because every test is a process of its own.
