@@ -17,7 +17,7 @@ declare -A sources=(
                  src/reward/judge_data.cpp src/reward/chat_text.cpp src/base/quote.cpp
                  src/base/sha256.cpp"
   [chat_reply]="src/reward/chat_reply.cpp src/reward/chat_endpoint.cpp src/reward/chat_text.cpp
-                src/reward/teacher_rate.cpp src/reward/teacher_retry.cpp src/base/http.cpp
+                src/reward/teacher_rate.cpp src/reward/teacher_retry.cpp src/base/http.cpp src/base/curl_transfer.cpp
                 src/base/http_url.cpp src/base/secret.cpp"
   [tasks]="src/data/tasks.cpp src/data/jsonl.cpp src/data/task_formats.cpp
            src/data/python_calls.cpp src/data/program_tests.cpp src/data/language.cpp src/formats/input_file.cpp"

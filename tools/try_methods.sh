@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # try_methods.sh [NAME...]: one run of each family of methods on the demo's tasks, 20 steps
-# each, into runs/methods/NAME (docs/training.md). Runs that are there are not repeated.
+# each, into runs/methods/NAME. Runs that are there are not repeated.
 #
 #   rloo gspo reinforce_pp     the policy gradient by other estimators than the demo's
 #   online_dpo                 pairs of the best and worst answer of each group
@@ -25,13 +25,13 @@ answers() {
 }
 
 try() {
-  local given=(--train.prompts_per_step=32 --train.learning_rate=1.0e-4)
+  local given=(--train.loss_type=null --train.prompts_per_step=32 --train.learning_rate=1.0e-4)
   case $1 in
     grpo) train grpo ;;
-    rloo) train rloo --train.method=rloo ;;
-    gspo) train gspo --train.method=gspo ;;
-    reinforce_pp) train reinforce_pp --train.method=reinforce_pp ;;
-    online_dpo) train online_dpo --train.method=online_dpo --train.learning_rate=1.0e-4 ;;
+    rloo) train rloo --train.method=rloo --train.loss_type=null ;;
+    gspo) train gspo --train.method=gspo --train.loss_type=null ;;
+    reinforce_pp) train reinforce_pp --train.method=reinforce_pp --train.loss_type=null ;;
+    online_dpo) train online_dpo --train.method=online_dpo --train.loss_type=null --train.learning_rate=1.0e-4 ;;
     sft)
       answers good --min-reward 1
       train sft --train.method=sft --data.train="$OUT/good.jsonl" --data.mask_prompt=true "${given[@]}"

@@ -1,22 +1,16 @@
 #include "base/http.h"
 
-#include <curl/curl.h>
-#include <fcntl.h>
-
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <chrono>
 #include <ctime>
 #include <stdexcept>
-#include <string_view>
 #include <unordered_map>
+
+#include "base/curl_transfer.h"
 
 namespace pupil {
 
 namespace {
-
-constexpr size_t kMaxHeaderBytes = 64 << 10;
 
 struct Transfer {
   uint64_t id = 0;
@@ -24,10 +18,10 @@ struct Transfer {
   HttpReply reply;
   CURL* easy = curl_easy_init();
   curl_slist* headers = nullptr;
-  size_t header_bytes = 0;
+  ReplyHead head;
   double moved_s = 0;  // when the last byte of the reply came; 0: none has
   bool stalled = false;
-  std::array<char, CURL_ERROR_SIZE> error{};
+  CurlError error{};
 
   Transfer() {
     if (!easy) throw std::runtime_error("[http] libcurl cannot start a request");
@@ -65,57 +59,10 @@ size_t take_body(char* data, size_t, size_t size, void* self) {
   return size;
 }
 
-std::string_view trimmed(std::string_view text) {
-  auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 size_t take_header(char* data, size_t, size_t size, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
-  std::string_view line(data, size);
   transfer.moved_s = now_s();
-  transfer.header_bytes += size;
-  if (transfer.header_bytes > kMaxHeaderBytes) {
-    transfer.reply.too_large = true;
-    return 0;
-  }
-  auto colon = line.find(':');
-  if (colon == std::string_view::npos) return size;
-  std::string name(line.substr(0, colon));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return std::tolower(c);
-  });
-  transfer.reply.headers[name] = trimmed(line.substr(colon + 1));
-  return size;
-}
-
-// A child process that the program starts must not inherit a connection.
-int close_on_exec(void*, curl_socket_t socket, curlsocktype) {
-  return fcntl(socket, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
-}
-
-template <class T>
-void set(CURL* easy, CURLoption option, T value) {
-  if (curl_easy_setopt(easy, option, value) != CURLE_OK) {
-    throw std::runtime_error(
-        "[http] this libcurl lacks an option that keeps keys safe");
-  }
-}
-
-void set_security(CURL* easy, const std::string& url) {
-  bool plain = url.starts_with("http:");
-  set(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-  set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-  set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-  set(easy, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-  set(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  set(easy, CURLOPT_SOCKOPTFUNCTION, close_on_exec);
-  if (plain) set(easy, CURLOPT_PROXY, "");  // http is loopback: no proxy in between
-}
-
-long milliseconds(double seconds) {
-  return std::max(1L, static_cast<long>(seconds * 1e3));
+  return transfer.head.take({data, size}, transfer.reply) ? size : 0;
 }
 
 void set_request(Transfer& transfer) {
@@ -125,31 +72,33 @@ void set_request(Transfer& transfer) {
     transfer.headers = curl_slist_append(transfer.headers, header.c_str());
   }
   transfer.headers = curl_slist_append(transfer.headers, "Expect:");
-  set(easy, CURLOPT_URL, request.url.c_str());
-  set(easy, CURLOPT_HTTPHEADER, transfer.headers);
-  set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-  set(easy, CURLOPT_POSTFIELDS, request.body.c_str());
-  set(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
-  set(easy, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack
-  set(easy, CURLOPT_NOSIGNAL, 1L);
-  set(easy, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
-  set(easy, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout_s));
-  set(easy,
+  set_option(easy, CURLOPT_URL, request.url.c_str());
+  set_option(easy, CURLOPT_HTTPHEADER, transfer.headers);
+  set_option(
+      easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  set_option(easy, CURLOPT_POSTFIELDS, request.body.c_str());
+  set_option(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
+  set_option(easy, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack
+  set_option(easy, CURLOPT_NOSIGNAL, 1L);
+  set_option(easy, CURLOPT_FRESH_CONNECT, request.fresh_connection ? 1L : 0L);
+  set_option(easy, CURLOPT_TIMEOUT_MS, milliseconds(request.timeout_s));
+  set_option(
+      easy,
       CURLOPT_CONNECTTIMEOUT_MS,
       milliseconds(std::min(request.connect_timeout_s, request.timeout_s)));
 }
 
 void set_sinks(Transfer& transfer) {
   CURL* easy = transfer.easy;
-  set(easy, CURLOPT_WRITEFUNCTION, take_body);
-  set(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
-  set(easy, CURLOPT_HEADERFUNCTION, take_header);
-  set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
-  set(easy, CURLOPT_XFERINFOFUNCTION, watch_for_stall);
-  set(easy, CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
-  set(easy, CURLOPT_NOPROGRESS, 0L);
-  set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
-  set(easy, CURLOPT_PRIVATE, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_WRITEFUNCTION, take_body);
+  set_option(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_HEADERFUNCTION, take_header);
+  set_option(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_XFERINFOFUNCTION, watch_for_stall);
+  set_option(easy, CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_NOPROGRESS, 0L);
+  set_option(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
+  set_option(easy, CURLOPT_PRIVATE, static_cast<void*>(&transfer));
 }
 
 HttpReply finished(Transfer& transfer, CURLcode code) {
@@ -165,14 +114,14 @@ HttpReply finished(Transfer& transfer, CURLcode code) {
   } else if (transfer.stalled) {
     reply.error = "the reply stopped in its middle";
   } else if (code != CURLE_OK) {
-    reply.error = transfer.error[0] ? transfer.error.data() : curl_easy_strerror(code);
+    reply.error = error_text(transfer.error, code);
   }
   return std::move(reply);
 }
 
 CURLM* new_multi() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  CURLM* multi = started == CURLE_OK ? curl_multi_init() : nullptr;
+  start_libcurl();
+  CURLM* multi = curl_multi_init();
   if (!multi) throw std::runtime_error("[http] libcurl cannot start");
   return multi;
 }

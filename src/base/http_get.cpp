@@ -1,26 +1,20 @@
 #include "base/http_get.h"
 
-#include <curl/curl.h>
-#include <fcntl.h>
-
-#include <algorithm>
-#include <array>
-#include <cctype>
 #include <exception>
 #include <stdexcept>
+
+#include "base/curl_transfer.h"
 
 namespace pupil {
 
 namespace {
 
-constexpr size_t kMaxHeaderBytes = 64 << 10;
-
 struct Transfer {
   const HttpGet& request;
   HttpReply reply = {};
-  size_t header_bytes = 0;
+  ReplyHead head = {};
   std::exception_ptr thrown = {};  // by the sink: no exception may cross libcurl
-  std::array<char, CURL_ERROR_SIZE> error = {};
+  CurlError error = {};
   CURL* easy;
 };
 
@@ -37,73 +31,29 @@ size_t take_body(char* data, size_t, size_t size, void* self) {
   }
 }
 
-std::string_view trimmed(std::string_view text) {
-  auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 size_t take_header(char* data, size_t, size_t size, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
   std::string_view line(data, size);
-  transfer.header_bytes += size;
-  if (transfer.header_bytes > kMaxHeaderBytes) {
-    transfer.reply.too_large = true;
-    return 0;
-  }
   if (line.starts_with("HTTP/"))
     transfer.reply.headers.clear();  // after a 100 Continue
-  auto colon = line.find(':');
-  if (colon == std::string_view::npos) return size;
-  std::string name(line.substr(0, colon));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return std::tolower(c);
-  });
-  transfer.reply.headers[name] = trimmed(line.substr(colon + 1));
-  return size;
-}
-
-// A child process that the program starts must not inherit a connection.
-int close_on_exec(void*, curl_socket_t socket, curlsocktype) {
-  return fcntl(socket, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
-}
-
-template <class T>
-void set(CURL* easy, CURLoption option, T value) {
-  if (curl_easy_setopt(easy, option, value) != CURLE_OK) {
-    throw std::runtime_error(
-        "[http] this libcurl lacks an option that keeps keys safe");
-  }
-}
-
-void set_security(CURL* easy, const std::string& url) {
-  bool plain = url.starts_with("http:");
-  set(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-  set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-  set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-  set(easy, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
-  set(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  set(easy, CURLOPT_SOCKOPTFUNCTION, close_on_exec);
-  if (plain) set(easy, CURLOPT_PROXY, "");  // http is loopback: no proxy in between
+  return transfer.head.take(line, transfer.reply) ? size : 0;
 }
 
 void set_request(Transfer& transfer, curl_slist* headers) {
   CURL* easy = transfer.easy;
   const HttpGet& request = transfer.request;
-  set(easy, CURLOPT_URL, request.url.c_str());
-  set(easy, CURLOPT_HTTPHEADER, headers);
-  set(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
-  set(easy, CURLOPT_NOSIGNAL, 1L);
-  set(easy,
-      CURLOPT_CONNECTTIMEOUT_MS,
-      std::max(1L, static_cast<long>(request.connect_timeout_s * 1e3)));
-  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_s));
-  set(easy, CURLOPT_WRITEFUNCTION, take_body);
-  set(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
-  set(easy, CURLOPT_HEADERFUNCTION, take_header);
-  set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
-  set(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
+  set_option(easy, CURLOPT_URL, request.url.c_str());
+  set_option(easy, CURLOPT_HTTPHEADER, headers);
+  set_option(easy, CURLOPT_USERAGENT, "pupil/" PUPIL_VERSION);
+  set_option(easy, CURLOPT_NOSIGNAL, 1L);
+  set_option(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request.connect_timeout_s));
+  set_option(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set_option(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_s));
+  set_option(easy, CURLOPT_WRITEFUNCTION, take_body);
+  set_option(easy, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_HEADERFUNCTION, take_header);
+  set_option(easy, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
+  set_option(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
 }
 
 HttpReply finished(Transfer& transfer, CURLcode code) {
@@ -115,7 +65,7 @@ HttpReply finished(Transfer& transfer, CURLcode code) {
   if (reply.too_large) {
     reply.error = "the reply's head is larger than the limit";
   } else if (code != CURLE_OK) {
-    reply.error = transfer.error[0] ? transfer.error.data() : curl_easy_strerror(code);
+    reply.error = error_text(transfer.error, code);
   }
   return std::move(reply);
 }
@@ -123,8 +73,8 @@ HttpReply finished(Transfer& transfer, CURLcode code) {
 }  // namespace
 
 HttpGetter::HttpGetter() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  easy_ = started == CURLE_OK ? curl_easy_init() : nullptr;
+  start_libcurl();
+  easy_ = curl_easy_init();
   if (!easy_) throw std::runtime_error("[http] libcurl cannot start");
 }
 

@@ -31,24 +31,18 @@ bool Row::ends_with_eos() const {
          std::find(eos.begin(), eos.end(), completion_.tokens.back()) != eos.end();
 }
 
-// Text before the token that may end the completion stops nothing.
-size_t Row::searched_from() const {
-  if (min_tokens_ <= 1) return 0;
-  auto count =
-      std::min(completion_.tokens.size(), static_cast<size_t>(min_tokens_ - 1));
-  return model_->tokenizer.decode(std::span(completion_.tokens).first(count)).size();
+// Tokens before the one that may end the completion: their text stops nothing.
+size_t Row::num_free() const {
+  auto free = static_cast<size_t>(std::max(min_tokens_ - 1, 0));
+  return std::min(completion_.tokens.size(), free);
 }
 
 bool Row::has_stop_string() const {
   if (stop_->empty()) return false;
-  if (min_tokens_ > 1)
-    return find_stop(
-               model_->tokenizer.decode(completion_.tokens), *stop_, searched_from()) !=
-           std::string::npos;
   // A token is at least a byte of text, so a stop string lies within this many tokens.
   size_t longest = 0;
   for (const auto& s : *stop_) longest = std::max(longest, s.size());
-  size_t count = std::min(completion_.tokens.size(), longest + 8);
+  size_t count = std::min(completion_.tokens.size() - num_free(), longest + 8);
   auto tail = std::span(completion_.tokens).last(count);
   return find_stop(model_->tokenizer.decode(tail), *stop_) != std::string::npos;
 }
@@ -57,7 +51,9 @@ void Row::finish() {
   std::span<const int> shown = completion_.tokens;
   if (ends_with_eos()) shown = shown.first(shown.size() - 1);
   completion_.text = model_->tokenizer.decode(shown);
-  auto end = find_stop(completion_.text, *stop_, searched_from());
+  auto free = std::span(completion_.tokens).first(num_free());
+  size_t from = free.empty() ? 0 : model_->tokenizer.decode(free).size();
+  auto end = find_stop(completion_.text, *stop_, from);
   if (end != std::string::npos) completion_.text.resize(end);
 }
 

@@ -49,7 +49,7 @@ class Row {
  private:
   bool ends_with_eos() const;
   bool has_stop_string() const;
-  size_t searched_from() const;
+  size_t num_free() const;
 
   const Model* model_;
   const std::vector<std::string>* stop_;

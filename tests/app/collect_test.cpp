@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "app/run_rows.h"
 #include "app/tiny_world.h"
 #include "data/lesson_file.h"
 #include "support/teacher_world.h"
@@ -18,13 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-std::vector<json> rows_in(const std::string& text) {
-  std::vector<json> rows;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) rows.push_back(json::parse(line));
-  return rows;
-}
 
 // Writes programs, and grades them by the number in them.
 ScriptedReply teach(const SeenRequest& request) {
@@ -86,7 +80,7 @@ TEST_F(Collect, TheTeachersAnswersNeedNoStudentAndArePaidOnce) {
   auto run = collect(server.url(), "teacher");
   ASSERT_EQ(run.exit_code, 0) << run.output;
   auto text = world_.read("data.jsonl");
-  auto rows = rows_in(text);
+  auto rows = rows_of(text);
   ASSERT_EQ(rows.size(), 160u);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto& row = rows[i];
@@ -132,7 +126,7 @@ TEST_F(Collect, AKilledRunGoesOnAndNothingIsPaidTwice) {
   usleep(50000);
   auto run = collect(server.url(), "teacher");
   ASSERT_EQ(run.exit_code, 0) << run.output;
-  EXPECT_EQ(rows_in(world_.read("data.jsonl")).size(), 160u);
+  EXPECT_EQ(rows_of(world_.read("data.jsonl")).size(), 160u);
   // Four samples of one prompt are four requests of one body; what was in flight when
   // the process died, at most four, was asked for again.
   size_t more = 0;
@@ -147,7 +141,7 @@ TEST_F(Collect, TheStudentsAnswersAreItsOwn) {
   ScriptedServer server(teach);
   auto run = collect(server.url(), "student");
   ASSERT_EQ(run.exit_code, 0) << run.output;
-  auto rows = rows_in(world_.read("data.jsonl"));
+  auto rows = rows_of(world_.read("data.jsonl"));
   EXPECT_EQ(rows.size(), 160u);
   for (const auto& row : rows) {
     EXPECT_EQ(row.at("source"), "student");
@@ -165,7 +159,7 @@ TEST_F(Collect, PairsAreTheBestAndTheWorstOfAGroupAndDpoReadsThem) {
   ScriptedServer server(teach);
   auto run = collect(server.url(), "teacher", {"--pairs"});
   ASSERT_EQ(run.exit_code, 0) << run.output;
-  auto rows = rows_in(world_.read("data.jsonl"));
+  auto rows = rows_of(world_.read("data.jsonl"));
   ASSERT_FALSE(rows.empty());
   for (const auto& row : rows) {
     EXPECT_NEAR(row.at("chosen_reward"), number_of(row.at("chosen")) / 10.0, 1e-12);
@@ -189,7 +183,7 @@ TEST_F(Collect, PairsOfAPairwiseJudgeAreThoseItDecided) {
   auto run = collect(server.url(), "teacher", {"--pairs", "--teacher.mode=pairwise"});
   ASSERT_EQ(run.exit_code, 0) << run.output;
   auto sent = server.count();
-  auto rows = rows_in(world_.read("data.jsonl"));
+  auto rows = rows_of(world_.read("data.jsonl"));
   ASSERT_GT(rows.size(), 40u);  // more than one a group
   for (const auto& row : rows) {
     int better = number_of(row.at("chosen")), worse = number_of(row.at("rejected"));
@@ -221,7 +215,7 @@ TEST_F(Collect, TheCacheIsCountedExportedAndPruned) {
 
   auto exported = world_.run("cache export --file cache.sqlite --out all.jsonl");
   ASSERT_EQ(exported.exit_code, 0) << exported.errors;
-  auto rows = rows_in(world_.read("all.jsonl"));
+  auto rows = rows_of(world_.read("all.jsonl"));
   EXPECT_EQ(rows.size(), server.count());
   EXPECT_TRUE(rows.at(0).at("text").is_string());
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "app/run_rows.h"
 #include "app/tiny_world.h"
 #include "models/adapters.h"
 #include "models/model.h"
@@ -11,13 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-std::vector<json> rows_in(const std::string& text) {
-  std::vector<json> rows;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) rows.push_back(json::parse(line));
-  return rows;
-}
 
 constexpr int kTasks = 12;
 
@@ -115,7 +109,7 @@ TEST_F(Eval, ComparesAnAdapterWithItsBase) {
 // pairs that have a pass in them.
 TEST_F(Eval, PassAtKIsThatOfTheSamples) {
   auto report = report_of("--adapter run/adapters --samples 4 --k 1,2 --out counted");
-  auto rows = rows_in(world_->read("counted/samples.jsonl"));
+  auto rows = rows_of(world_->read("counted/samples.jsonl"));
   ASSERT_EQ(rows.size(), 2u * 4 * kTasks);
   for (std::string policy : {"base", "adapter"}) {
     double pass1 = 0, pass2 = 0;
@@ -230,7 +224,7 @@ TEST_F(Eval, KilledItGoesOn) {
   ASSERT_EQ(second.finish().exit_code, 0) << second.finish().output;
   auto after = world_->read("killed/samples.jsonl");
   EXPECT_TRUE(after.starts_with(before.substr(0, before.rfind('\n') + 1)));
-  EXPECT_EQ(rows_in(after).size(), 256u * kTasks);
+  EXPECT_EQ(rows_of(after).size(), 256u * kTasks);
 }
 
 TEST_F(Eval, WhatIsFinishedIsShownAndNotSampledAgain) {

@@ -6,6 +6,7 @@
 
 #include <sstream>
 
+#include "app/run_rows.h"
 #include "app/tiny_world.h"
 
 namespace pupil::testing {
@@ -15,21 +16,14 @@ using nlohmann::json;
 
 const std::string kFolder = PUPIL_SOURCE_DIR "/tests/golden/human_eval/";
 
-std::vector<json> rows_in(const std::string& text) {
-  std::vector<json> rows;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) rows.push_back(json::parse(line));
-  return rows;
-}
-
 TEST(HumanEval, AnswersPassWhereAPlainGraderPassesThem) {
   TinyWorld world;
   auto run = world.run(
       "score --tasks '" + kFolder + "tasks.jsonl' --completions '" + kFolder +
       "answers.jsonl' --json '--reward.functions=[{name: tests}]' --sandbox.cpu_s=1");
   ASSERT_EQ(run.exit_code, 0) << run.errors;
-  auto ours = rows_in(run.output),
-       theirs = rows_in(read_text(kFolder + "answers.jsonl"));
+  auto ours = rows_of(run.output),
+       theirs = rows_of(read_text(kFolder + "answers.jsonl"));
   ASSERT_EQ(ours.size(), theirs.size());
   size_t num_passed = 0;
   for (size_t i = 0; i < ours.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "models/convert.h"
 #include "models/model.h"
 #include "ops/support.h"
+#include "support/golden_families.h"
 #include "support/temp_dir.h"
 #include "support/tiny_checkpoint.h"
 
@@ -49,16 +50,7 @@ void convert(const fs::path& from, const fs::path& to) {
   convert_model(options, [](size_t, size_t, int64_t) {});
 }
 
-const std::vector<std::string> kNames = {
-    "mistral_window",
-    "qwen3",
-    "qwen3_moe",
-    "gemma2",
-    "gemma3_text",
-    "phi3",
-    "granite",
-    "olmo2",
-    "smollm3"};
+const std::vector<std::string> kNames = testing::families_beyond_llama();
 
 // Noise in place of the zeros of a fresh adapter.
 Decoder adapted(const std::string& name) {

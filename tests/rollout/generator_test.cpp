@@ -150,6 +150,25 @@ TEST(Generator, StopStringsEndTheTextBeforeThem) {
   }
 }
 
+TEST(Generator, AStopStringBeforeTheLeastLengthStopsNothing) {
+  auto model = tiny_model(4, {});
+  auto prompts = some_prompts();
+  auto config = sampled(16, 0.0f);
+  auto whole = generate(model, prompts, 1, config);
+  config.rules.min_tokens = 8;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    const auto& free = whole[p][0];
+    std::span<const int> tokens = free.tokens;
+    auto early = model.tokenizer.decode(tokens.first(7));
+    config.stop = {model.tokenizer.decode(tokens.subspan(1, 2))};
+    auto got = generate(model, std::span(&prompts[p], 1), 1, config)[0][0];
+    EXPECT_GE(got.tokens.size(), 8u);
+    EXPECT_TRUE(got.text.starts_with(early)) << got.text;
+    EXPECT_TRUE(free.text.starts_with(got.text)) << got.text;
+    EXPECT_EQ(got.text.find(config.stop[0], early.size()), got.text.npos);
+  }
+}
+
 TEST(Generator, CompletionsAreToldAsTheyEnd) {
   auto model = tiny_model(4);
   auto prompts = some_prompts();
