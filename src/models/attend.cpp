@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
@@ -14,10 +16,6 @@ mx::array heads_first(const mx::array& x) {
 
 mx::array tokens_between(const mx::array& x, int begin, int end) {
   return mx::slice(x, {begin, 0, 0}, {end, x.shape(1), x.shape(2)});
-}
-
-mx::array int_array(const std::vector<int>& values) {
-  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
 }
 
 AttendFn attend_within(const Decoder& model, std::vector<Segment> segments) {
@@ -60,6 +58,12 @@ AttentionRule attention_rule(const DecoderConfig& config, int layer) {
   float scale = config.attention_scale;
   if (scale == 0) scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   return {scale, config.layer(layer).window, config.attention_cap};
+}
+
+int64_t cache_bytes_per_token(const Decoder& model) {
+  const auto& config = model.config;
+  return int64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
+         static_cast<int64_t>(mx::size_of(model.dtype));
 }
 
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {

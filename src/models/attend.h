@@ -16,6 +16,9 @@ struct PrefixCache {
 /// How scores of a layer become weights.
 AttentionRule attention_rule(const DecoderConfig& config, int layer);
 
+/// Bytes of one token's keys and values, of all layers.
+int64_t cache_bytes_per_token(const Decoder& model);
+
 /// Hidden states of whole sequences of equal length. tokens [B, T] int32 -> [B, T, D].
 /// Right padding changes nothing at the tokens before it.
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ops/cpu/attention_primitive.h"
+#include "ops/host_values.h"
 #include "ops/masked_attention.h"
 
 namespace pupil {
@@ -94,10 +95,6 @@ Family family_at(const std::vector<Segment>& segments, size_t first, int begin) 
     }
   for (int& token : f.tokens) token = token < 0 ? f.rows : token;
   return f;
-}
-
-mx::array int_array(const std::vector<int>& values) {
-  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
 }
 
 // [M, H, E] -> [count, H, longest, E], zeros as padding.

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "base/stopwatch.h"
+#include "ops/host_values.h"
 #include "ops/token_logprobs.h"
 
 namespace pupil {
@@ -12,10 +13,6 @@ namespace pupil {
 namespace {
 
 constexpr size_t kPrefillTokens = 2048;  // of the prompts that are run at once, about
-
-mx::array int_array(const std::vector<int>& values) {
-  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
-}
 
 SampledTokens chosen(const SampledTokens& all, const std::vector<int>& places) {
   auto index = int_array(places);
@@ -26,13 +23,6 @@ int most_tokens(std::span<const Prompt> prompts, const SamplingConfig& sampling)
   size_t longest = 0;
   for (const auto& prompt : prompts) longest = std::max(longest, prompt.tokens.size());
   return static_cast<int>(longest) + sampling.max_tokens;
-}
-
-// Of one token's keys and values.
-int64_t token_bytes(const Decoder& model) {
-  const auto& config = model.config;
-  return int64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
-         static_cast<int64_t>(mx::size_of(model.dtype));
 }
 
 }  // namespace
@@ -95,7 +85,7 @@ int64_t Batch::most_cache_bytes(size_t next_prompt) const {
     if (row->prompt() != last) tokens += std::ssize(prompts_[row->prompt()].tokens);
     last = row->prompt();
   }
-  return tokens * token_bytes(model_.decoder);
+  return tokens * cache_bytes_per_token(model_.decoder);
 }
 
 // The rows of as many prompts as there is room for and may run at once; `tokens` are
@@ -259,7 +249,7 @@ void Batch::count_memory() {
   stats_.max_rows = std::max(stats_.max_rows, static_cast<int>(alive_.size()));
   stats_.cache_bytes = std::max(stats_.cache_bytes, state_.cache_bytes());
   stats_.unshared_bytes =
-      std::max(stats_.unshared_bytes, token_bytes(model_.decoder) * tokens);
+      std::max(stats_.unshared_bytes, cache_bytes_per_token(model_.decoder) * tokens);
 }
 
 }  // namespace pupil

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
-
-mx::array int_array(const std::vector<int>& values) {
-  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
-}
 
 // The prompts of which some of `rows` are left, each with how many.
 std::vector<SharedPrefix> kept_prefixes(

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
+#include "ops/host_values.h"
+
 namespace pupil {
 
 namespace {
 
 constexpr int kRoomStep = 32;  // tails grow by this many tokens
-
-mx::array int_array(const std::vector<int>& values) {
-  return mx::array(values.data(), {static_cast<int>(values.size())}, mx::int32);
-}
 
 }  // namespace
 

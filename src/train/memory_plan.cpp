@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "models/attend.h"
+
 namespace pupil {
 
 namespace {
@@ -12,13 +14,6 @@ constexpr int64_t kHeadRows = 128;
 
 // While a block runs back, the gradients to what it kept live with what it kept.
 constexpr int64_t kBlocksInFlight = 2;
-
-// One token's keys and values, of all layers.
-int64_t cache_bytes_per_token(const Decoder& model) {
-  const auto& config = model.config;
-  return int64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
-         static_cast<int64_t>(mx::size_of(model.dtype));
-}
 
 // Logits of some rows and as much again of what is made of them.
 int64_t head_bytes(const Decoder& model, int64_t rows) {
