@@ -44,6 +44,7 @@ void add_commands(CLI::App& app) {
   pupil::add_tokenize(app);
   pupil::add_convert(app);
   pupil::add_fuse(app);
+  pupil::add_adapter(app);
   pupil::add_loss(app);
   pupil::add_advantages(app);
   pupil::add_bench(app);

@@ -10,7 +10,11 @@ of -log p of the last 32 of 40 tokens of two rows. Each file has under mlx-lm's 
 steps, and `losses` [10] before each of them; `lora` also `rslora_loss`, the first loss with
 use_rslora. AdamW, learning rate 0.01, weight decay 0.01 of matrices, gradient norm clipped
 to 1. Float32. `full` trains the blocks; it shows one gradient and final array of each shape.
+`peft_lora` and `peft_dora` are directories that PEFT saved; `logprobs.safetensors` in each has
+what the model with it gives to tokens 1 to 39 of both rows [2, 39].
 """
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -89,6 +93,21 @@ def golden(model, tokens, shown):
     return values | {"losses": torch.tensor(losses)}
 
 
+def save_directory(model, tokens, folder):
+    """As PEFT saves it, without the README and with nothing of this machine in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with torch.no_grad():
+        logprobs = torch.log_softmax(model(input_ids=tokens).logits[:, :-1], -1)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config |= {"base_model_name_or_path": "tiny/qwen2",
+               "target_modules": sorted(config["target_modules"])}
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    chosen = logprobs.gather(-1, tokens[:, 1:, None])[..., 0].contiguous()
+    save_file({"logprobs": chosen}, folder / "logprobs.safetensors")
+
+
 def main(model_folder, folder):
     folder.mkdir(parents=True, exist_ok=True)
     tokens = load_file(model_folder / "golden.safetensors")["tokens"].long()
@@ -99,6 +118,9 @@ def main(model_folder, folder):
     for name, values in files.items():
         save_file(values, folder / f"{name}.safetensors")
         print(name, values["losses"].tolist(), (folder / f"{name}.safetensors").stat().st_size)
+    save_directory(adapted(model_folder, use_rslora=True), tokens, folder / "peft_lora")
+    save_directory(adapted(model_folder, use_dora=True, layers_to_transform=[1]), tokens,
+                   folder / "peft_dora")
 
 
 if __name__ == "__main__":

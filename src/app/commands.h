@@ -8,6 +8,7 @@
 namespace pupil {
 
 // Each line here has one in main.cpp.
+void add_adapter(CLI::App& app);
 void add_advantages(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_cache(CLI::App& app);

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/signals.h"
 #include "config/load_config.h"
+#include "models/adapter_files.h"
 #include "models/adapters.h"
 #include "reward/teacher.h"
 #include "train/evaluation.h"

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/stopwatch.h"
+#include "models/adapter_files.h"
 #include "models/adapters.h"
 #include "train/checkpoint.h"
 

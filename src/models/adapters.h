@@ -1,7 +1,4 @@
-// Adapter directories in mlx-lm's layout: adapters.safetensors with names such as
-// model.layers.3.self_attn.q_proj.lora_a [in, rank], of DoRA also .m [out], and
-// adapter_config.json. Of full fine-tuning the file has the trained weights themselves
-// under the model's names. PEFT's layout (models/peft_adapter.h) is read too.
+// A model's adapter: taken from a directory, and written in mlx-lm's layout.
 
 #pragma once
 
@@ -10,10 +7,6 @@
 #include "models/lora.h"
 
 namespace pupil {
-
-/// What adapter_config.json says of the adapter, whoever wrote it. Throws
-/// std::invalid_argument naming the file.
-LoraConfig read_adapter_config(const std::string& adapter_dir);
 
 /// Puts the adapter in `adapter_dir` on `model`, replacing one that is there. Weights
 /// of full fine-tuning replace the model's, and are what is trained from now on. Throws

@@ -28,12 +28,16 @@ std::string without_suffix(const std::string& name) {
 /// How arrays of one conversion change.
 class Change {
  public:
-  Change(const ConvertOptions& options, const ModelSource& source, int num_layers)
+  Change(
+      const ConvertOptions& options,
+      const ModelSource& source,
+      const DecoderConfig& model)
       : dequantize_(options.dequantize),
         replace_(options.replace),
         asked_(options.dtype),
         dtype_(options.dtype ? options.dtype : source.dtype) {
-    if (options.quantize) plan_.emplace(*options.quantize, num_layers);
+    if (options.quantize)
+      plan_.emplace(*options.quantize, model.model_type, model.num_layers);
   }
 
   /// The array of `tensor` as it is to be written.
@@ -200,7 +204,7 @@ ConvertSummary convert_model(
   auto source = open_source(options.from);
   auto description = parse_model_config(source.config, options.from);
   check_tensors(source.tensors, description.decoder, options.from);
-  Change change(options, source, description.decoder.num_layers);
+  Change change(options, source, description.decoder);
   StagedDirectory staged(options.to, options.existing);
   write_files(staged.path(), source, options.from);
   Conversion conversion(staged.path(), options);

@@ -1,6 +1,7 @@
 #include "models/quantize_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -43,10 +44,17 @@ int layer_of(const std::string& module) {
   return std::atoi(module.c_str() + kPrefix.size());
 }
 
-// It is small, and what it chooses hangs on its last bits.
-bool is_router(const std::string& module) {
-  return module.ends_with(".mlp.gate");
-}
+// Modules that mlx-lm's families keep from few bits: small inputs, or a router's
+// choice.
+struct Delicate {
+  std::string_view model_type, module;
+};
+constexpr std::array kDelicate = {
+    Delicate{"qwen3_moe", "mlp.gate"},
+    Delicate{"granite", "self_attn.o_proj"},
+    Delicate{"granite", "mlp.down_proj"},
+    Delicate{"granite", "lm_head"}};
+constexpr Quantization kDelicatePacking = {64, 8, QuantMode::affine};
 
 // Where llama.cpp's Q4_K_M spends more bits, as mlx-lm reads it.
 bool gets_more_bits(int layer, int num_layers) {
@@ -56,8 +64,19 @@ bool gets_more_bits(int layer, int num_layers) {
 
 }  // namespace
 
-QuantizePlan::QuantizePlan(const QuantizeRequest& request, int num_layers)
-    : request_(request), common_(common_packing(request)), num_layers_(num_layers) {}
+QuantizePlan::QuantizePlan(
+    const QuantizeRequest& request, const std::string& model_type, int num_layers)
+    : request_(request),
+      common_(common_packing(request)),
+      model_type_(model_type),
+      num_layers_(num_layers) {}
+
+bool QuantizePlan::is_delicate(const std::string& module) const {
+  if (request_.recipe) return false;
+  return std::ranges::any_of(kDelicate, [&](const Delicate& delicate) {
+    return delicate.model_type == model_type_ && module.ends_with(delicate.module);
+  });
+}
 
 int QuantizePlan::recipe_bits(const std::string& module) const {
   bool chosen = has(module, "v_proj") || has(module, "down_proj");
@@ -68,14 +87,16 @@ int QuantizePlan::recipe_bits(const std::string& module) const {
 
 std::optional<Quantization> QuantizePlan::packing(
     const std::string& module, const mx::Shape& shape) const {
-  bool matrices = shape.size() >= 2 && shape.back() % common_.group_size == 0;
-  if (!matrices || is_router(module)) return std::nullopt;
-  auto packing = common_;
+  auto packing = is_delicate(module) ? kDelicatePacking : common_;
+  if (shape.size() < 2 || shape.back() % packing.group_size != 0) return std::nullopt;
   if (request_.recipe) packing.bits = recipe_bits(module);
   return packing;
 }
 
 nlohmann::json QuantizePlan::entry(const std::string& module) const {
+  if (is_delicate(module))
+    return {
+        {"group_size", kDelicatePacking.group_size}, {"bits", kDelicatePacking.bits}};
   auto entry = json_of(common_);
   if (!request_.recipe) return entry;
   entry["bits"] = recipe_bits(module);
@@ -87,8 +108,9 @@ nlohmann::json QuantizePlan::block(
     const nlohmann::json& before, const std::vector<std::string>& packed) const {
   if (packed.empty()) return before;
   auto block = before.is_null() ? json_of(common_) : before;
-  if (before.is_null() && !request_.recipe) return block;
-  for (const auto& module : packed) block[module] = entry(module);
+  bool is_common = before.is_null() && !request_.recipe;
+  for (const auto& module : packed)
+    if (!is_common || is_delicate(module)) block[module] = entry(module);
   return block;
 }
 

@@ -39,26 +39,30 @@ class QuantizePlan {
  public:
   /// Throws std::invalid_argument "[convert] ..." for sizes that MLX has not, or for a
   /// recipe with a mode other than affine.
-  QuantizePlan(const QuantizeRequest& request, int num_layers);
+  QuantizePlan(
+      const QuantizeRequest& request, const std::string& model_type, int num_layers);
 
   /// The packing of a dense `module` of this shape, a matrix or a stack of them; none:
-  /// it stays dense, as vectors do, routers of experts, and matrices whose rows do not
-  /// divide into groups.
+  /// it stays dense, as vectors do, and matrices whose rows do not divide into groups.
+  /// Without a recipe some families have modules that get 8 bits in any case.
   std::optional<Quantization> packing(
       const std::string& module, const mx::Shape& shape) const;
 
   /// "quantization" of config.json once `packed` modules were packed; `before` is the
   /// source's, null if it had none. mlx-lm's habits: a recipe's modules each have an
-  /// entry, whose group_size is null if none was asked for.
+  /// entry, whose group_size is null if none was asked for; a family's have one without
+  /// a mode.
   nlohmann::json block(
       const nlohmann::json& before, const std::vector<std::string>& packed) const;
 
  private:
   int recipe_bits(const std::string& module) const;
+  bool is_delicate(const std::string& module) const;
   nlohmann::json entry(const std::string& module) const;
 
   QuantizeRequest request_;
   Quantization common_;
+  std::string model_type_;
   int num_layers_;
 };
 

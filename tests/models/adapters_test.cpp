@@ -1,81 +1,20 @@
-// Adapter directories in mlx-lm's and PEFT's layouts: what is written comes back, and
+// Adapter directories in mlx-lm's layout: what is written comes back, and
 // what does not fit the model is refused and leaves it as it was.
 
 #include "models/adapters.h"
 
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-
-#include "models/attend.h"
-#include "support/files.h"
-#include "support/temp_dir.h"
-#include "support/tiny_model.h"
+#include "models/adapter_fixture.h"
 
 namespace pupil {
 namespace {
 
 using nlohmann::json;
+using testing::Adapters;
 using testing::has;
+using testing::logits;
+using testing::noise;
+using testing::same;
 using testing::tiny_decoder;
-
-mx::array logits(const Decoder& model) {
-  auto tokens = mx::remainder(mx::arange(40), mx::array(48));
-  auto hidden =
-      sequence_hidden(model, mx::reshape(mx::astype(tokens, mx::int32), {2, 20}));
-  return model.head(mx::reshape(hidden, {40, -1}));
-}
-
-bool same(const mx::array& a, const mx::array& b) {
-  return mx::array_equal(a, b).item<bool>();
-}
-
-mx::array noise(const mx::Shape& shape, uint64_t seed) {
-  return mx::random::normal(shape, mx::float32, 0.0f, 0.1f, mx::random::key(seed));
-}
-
-class Adapters : public ::testing::Test {
- protected:
-  std::string dir() const { return folder_.path(); }
-
-  // A decoder with an adapter that changes something.
-  Decoder adapted(const LoraConfig& config) {
-    auto model = tiny_decoder();
-    attach_lora(model, config, 1);
-    uint64_t seed = 0;
-    for_each_linear(model, [&](const std::string&, Linear& linear) {
-      if (!linear.lora) return;
-      linear.lora->b = noise(linear.lora->b.shape(), ++seed);
-      auto& magnitude = linear.lora->magnitude;
-      if (magnitude) magnitude->m = magnitude->m + noise({linear.out}, ++seed);
-    });
-    update_norms(model);
-    return model;
-  }
-  void put(const json& config) {
-    testing::write_text(dir() + "/adapter_config.json", config.dump());
-  }
-  void put(const Decoder& model, const LoraConfig& config) {
-    save_adapter_tensors(model, dir() + "/adapters.safetensors");
-    testing::write_text(
-        dir() + "/adapter_config.json",
-        adapter_config_text(config, tiny_decoder(), "/models/tiny"));
-  }
-  // Why it cannot be loaded; then the model is as before.
-  std::string error() {
-    auto model = adapted({});
-    auto before = logits(model);
-    auto text = testing::refusal([&] { load_adapters(model, dir()); });
-    if (text != "accepted") {
-      EXPECT_TRUE(has(text, dir()));
-      EXPECT_TRUE(same(logits(model), before));
-    }
-    return text;
-  }
-
- private:
-  testing::TempDir folder_;
-};
 
 TEST_F(Adapters, WhatIsSavedComesBack) {
   for (const LoraConfig& config :
@@ -271,124 +210,6 @@ TEST_F(Adapters, ConfigurationsThatDoNotFitAreRefused) {
   EXPECT_TRUE(has(change("/lora_parameters/keys", json::array()), "selects no module"));
   std::filesystem::remove(dir() + "/adapter_config.json");
   EXPECT_TRUE(has(error(), "adapter_config.json"));
-}
-
-class PeftAdapters : public Adapters {
- protected:
-  json config = {
-      {"peft_type", "LORA"},
-      {"r", 4},
-      {"lora_alpha", 6},
-      {"bias", "none"},
-      {"target_modules", {"q_proj", "mlp.down_proj"}},
-      {"lora_dropout", 0.05},
-      {"base_model_name_or_path", "x"},
-      {"task_type", "CAUSAL_LM"},
-      {"use_dora", false},
-      {"modules_to_save", nullptr},
-      {"rank_pattern", json::object()},
-      {"init_lora_weights", true},
-      {"use_rslora", false},
-      {"inference_mode", true}};
-
-  // What PEFT would save of an adapter on these linears of every layer.
-  Checkpoint::Tensors peft_tensors() {
-    Checkpoint::Tensors tensors;
-    uint64_t seed = 10;
-    auto model = tiny_decoder();
-    for_each_linear(model, [&](const std::string& path, Linear& linear) {
-      if (!path.ends_with("q_proj") && !path.ends_with("down_proj")) return;
-      auto name = "base_model.model." + path;
-      tensors.emplace(name + ".lora_A.weight", noise({4, linear.in}, ++seed));
-      tensors.emplace(name + ".lora_B.weight", noise({linear.out, 4}, ++seed));
-    });
-    return tensors;
-  }
-  void put_peft(const json& text, const Checkpoint::Tensors& tensors) {
-    put(text);
-    mx::save_safetensors(dir() + "/adapter_model.safetensors", tensors);
-  }
-  // The tiny decoder with W + scale * B A in place of W.
-  Decoder merged(const Checkpoint::Tensors& tensors, float scale) {
-    auto model = tiny_decoder();
-    for_each_linear(model, [&](const std::string& path, Linear& linear) {
-      auto a = tensors.find("base_model.model." + path + ".lora_A.weight");
-      if (a == tensors.end()) return;
-      auto b = tensors.at("base_model.model." + path + ".lora_B.weight");
-      linear.base.weight = linear.base.weight + scale * mx::matmul(b, a->second);
-    });
-    return model;
-  }
-};
-
-TEST_F(PeftAdapters, TheModelEqualsTheMergedOne) {
-  auto tensors = peft_tensors();
-  for (bool by_root : {false, true}) {
-    config["use_rslora"] = by_root;
-    put_peft(config, tensors);
-    auto model = tiny_decoder();
-    load_adapters(model, dir());
-    auto expected = logits(merged(tensors, by_root ? 3.0f : 1.5f));
-    auto difference = mx::max(mx::abs(logits(model) - expected)).item<float>();
-    EXPECT_LT(difference, 1e-4f);  // float32, another order of sums
-    EXPECT_GT(mx::max(mx::abs(logits(tiny_decoder()) - expected)).item<float>(), 0.1f);
-  }
-}
-
-TEST_F(PeftAdapters, SavedAgainItIsTheSameAdapter) {
-  put_peft(config, peft_tensors());
-  auto model = tiny_decoder();
-  load_adapters(model, dir());
-  auto read = read_adapter_config(dir());
-  put(model, read);  // mlx-lm's configuration in place of PEFT's
-  auto again = tiny_decoder();
-  load_adapters(again, dir());
-  EXPECT_TRUE(same(logits(again), logits(model)));
-}
-
-TEST_F(PeftAdapters, WhatIsNoPlainLoraIsRefusedByName) {
-  auto tensors = peft_tensors();
-  for (const auto& [key, value] : std::vector<std::pair<const char*, json>>{
-           {"peft_type", "LOHA"},
-           {"use_dora", true},
-           {"bias", "all"},
-           {"rank_pattern", {{"q_proj", 2}}},
-           {"alpha_pattern", {{"q_proj", 2}}},
-           {"layers_to_transform", {0}},
-           {"modules_to_save", {"lm_head"}},
-           {"fan_in_fan_out", true},
-           {"init_lora_weights", "pissa"},
-           {"target_modules", ".*q_proj"},
-           {"target_modules", {"q_proj", "lm_head"}},
-           {"target_modules", {1}},
-           {"target_modules", nullptr},
-           {"r", 0},
-           {"lora_alpha", "x"}}) {
-    auto changed = config;
-    changed[key] = value;
-    put_peft(changed, tensors);
-    EXPECT_TRUE(has(error(), key)) << value;
-  }
-}
-
-TEST_F(PeftAdapters, TensorsThatDoNotFitAreNamed) {
-  auto changed = config;
-  changed["target_modules"] = "all-linear";
-  put_peft(changed, peft_tensors());
-  EXPECT_TRUE(has(error(), "missing tensor"));
-  changed["target_modules"] = {"q_proj"};
-  put_peft(changed, peft_tensors());
-  EXPECT_TRUE(has(error(), "unexpected tensor"));
-  auto tensors = peft_tensors();
-  tensors.emplace("base_model.model.lm_head.weight", noise({48, 32}, 1));
-  put_peft(config, tensors);
-  EXPECT_TRUE(has(error(), "'base_model.model.lm_head.weight'"));
-  changed = config;
-  changed["r"] = 8;
-  put_peft(changed, peft_tensors());
-  EXPECT_TRUE(has(error(), "lora_a' has shape"));
-  std::filesystem::remove(dir() + "/adapter_model.safetensors");
-  EXPECT_TRUE(has(error(), "adapter_model.safetensors"));
 }
 
 }  // namespace

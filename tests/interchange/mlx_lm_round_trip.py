@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""What mlx-lm's users do with its commands, done by ours, on a tiny model of each family.
+
+    mlx_lm_round_trip.py PUPIL GOLDEN_DIR
+
+  convert   `pupil convert` and mlx_lm.convert, dense and in 4 bits: tensors of the same bytes
+  generate  greedy text of 16 tokens: the same, up to two tokens of nearly the same logits
+  adapter   one that `pupil sft` trained: mlx-lm's log-probabilities with it are ours
+  fused     `pupil fuse` and mlx_lm.fuse of that adapter: the same weights, to rounding
+
+The models are those of tests/golden, 64 wide and with random weights (mlx_lm_families.py, which
+also shows adapters that mlx-lm made). Prints a table. Exits with 77, which ctest shows as
+skipped, where mlx-lm is missing.
+"""
+import contextlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from student_prompts import compare
+
+try:
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.convert import convert as mlx_lm_convert
+    from mlx_lm.utils import load_adapters, load_model
+
+    import mlx_lm_families as families
+except ImportError as missing:
+    print(f"skipped: {missing}; to run it: pip install mlx-lm")
+    sys.exit(77)
+
+NEAR_TIE = 1e-3     # nats
+TOLERANCE = 1e-4    # of weights of about 0.2, float32 in another order
+LONG = 16           # tokens of greedy text
+END = 1             # kept out of it
+TEXT = "w3 w1 w4 w1 w5 w9 w2 w6 w5 w3 w5 w8 w9 w7 w9 w3"
+WORDS = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": {
+    "type": "WordLevel", "vocab": {f"w{i}": i for i in range(families.WIDER["vocab_size"])},
+    "unk_token": "w0"}}
+
+
+def source_of(golden, folder):
+    """A directory in Hugging Face's layout: the tiny model, wider."""
+    narrow = folder / "narrow"
+    families.put_source(narrow, families.config_of(golden),
+                        mx.load(str(golden / "model.safetensors")))
+    families.convert(families.PUPIL, narrow, folder / "narrow-mlx")
+    families.put_source(folder / "source", *families.wider(folder / "narrow-mlx"))
+    (folder / "source" / "tokenizer.json").write_text(json.dumps(WORDS))
+    (folder / "source" / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "w1"}))
+    return folder / "source"
+
+
+def tensors_of(folder):
+    return {name: (t.dtype, t.shape, bytes(memoryview(t.view(mx.uint8))))
+            for part in sorted(folder.glob("*.safetensors"))
+            for name, t in mx.load(str(part)).items()}
+
+
+def packing_of(folder):
+    return json.loads((folder / "config.json").read_text()).get("quantization")
+
+
+def convert_differs(source, folder):
+    """Names of tensors that are not the same; leaves our two models in `folder`."""
+    wrong = []
+    for name, flags, settings in (("dense", [], {}),
+                                  ("packed", ["-q", "--q-bits", "4", "--q-group-size", "32"],
+                                   {"quantize": True, "q_bits": 4, "q_group_size": 32})):
+        mine = families.convert(families.PUPIL, source, folder / name, *flags)
+        theirs = folder / f"{name}-theirs"
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            mlx_lm_convert(str(source), str(theirs), **settings)
+        a, b = tensors_of(mine), tensors_of(theirs)
+        wrong += sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+        if packing_of(mine) != packing_of(theirs):
+            wrong.append("config.json")
+    return wrong
+
+
+def greedy(model, tokens, count):
+    """[(token, margin of the two best in nats)]."""
+    out, tokens = [], list(tokens)
+    not_end = mx.arange(families.WIDER["vocab_size"]) != END
+    for _ in range(count):
+        logits = model(mx.array([tokens]))[0, -1].astype(mx.float32)
+        logits = mx.where(not_end, logits, -mx.inf)
+        second, best = mx.sort(logits)[-2:].tolist()
+        out.append((mx.argmax(logits).item(), best - second))
+        tokens.append(out[-1][0])
+    return out
+
+
+def generate_agrees(folder, window):
+    """`window` tokens at the most, with the prompt."""
+    tokens = families.TOKENS[:2]
+    count = min(LONG, window - len(tokens))
+    out = subprocess.run(
+        [families.PUPIL, "generate", "--model", folder / "dense", "--prompts", "/dev/stdin",
+         "--json", "--max-tokens", str(count), "--min-tokens", str(count)],
+        input=json.dumps({"input_ids": tokens}) + "\n",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    mine = json.loads(out)["ids"]
+    return compare(mine, greedy(load_model(folder / "dense")[0], tokens, count), NEAR_TIE)
+
+
+def trained_adapter(folder):
+    (folder / "text.jsonl").write_text((json.dumps({"text": TEXT}) + "\n") * 4)
+    (folder / "config.yaml").write_text(json.dumps({  # YAML contains JSON
+        "hardware": {"mlx_model_path": str(folder / "dense")},
+        "data": {"train": str(folder / "text.jsonl")},
+        "lora": {"rank": 4},
+        "train": {"method": "sft", "max_steps": 2, "prompts_per_step": 2,
+                  "learning_rate": 0.05},
+        "logging": {"run_dir": str(folder / "run")}}))
+    subprocess.run([families.PUPIL, "sft", "-c", folder / "config.yaml"], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return folder / "run" / "adapters"
+
+
+def with_adapter(model_dir, adapter):
+    model, _ = load_model(model_dir)
+    model = load_adapters(model, str(adapter))
+    model.eval()
+    return model
+
+
+def their_fused(model):
+    weights = {name: module.fuse().weight for name, module in model.named_modules()
+               if hasattr(module, "fuse")}
+    return {f"{name}.weight": weight for name, weight in weights.items()}
+
+
+def fused_difference(folder, adapter):
+    """The largest of all weights that the adapter changes."""
+    fused = folder / "fused"
+    subprocess.run([families.PUPIL, "fuse", "--model", folder / "dense", "--adapter", adapter,
+                    "--to", fused], check=True, stdout=subprocess.DEVNULL)
+    mine = dict(tree_flatten(load_model(fused)[0].parameters()))
+    expected = their_fused(with_adapter(folder / "dense", adapter))
+    if not expected:
+        return float("inf")
+    return max(mx.max(mx.abs(mine[name].astype(mx.float32) - w.astype(mx.float32))).item()
+               for name, w in expected.items())
+
+
+def check(golden, folder):
+    """(what convert does differently, tokens that agree, whether all could be expected to,
+    the difference with the adapter in nats, of fused weights)."""
+    source = source_of(golden, folder)
+    wrong = convert_differs(source, folder)
+    config = json.loads((folder / "dense" / "config.json").read_text())
+    tokens = families.text_for(config)
+    known = config["model_type"] == "gemma3_text" or not config.get("sliding_window")
+    same, _, agrees = generate_agrees(folder, LONG + 2 if known else config["sliding_window"])
+    adapter = trained_adapter(folder)
+    plain = families.ours(families.PUPIL, folder / "dense", tokens)
+    mine = families.ours(families.PUPIL, folder / "dense", tokens, adapter)
+    theirs = families.theirs(with_adapter(folder / "dense", adapter), tokens)
+    learnt = families.difference(plain, mine) > 0.01  # else nothing is shown
+    far = families.difference(mine, theirs) if learnt else float("inf")
+    return wrong, same, agrees, far, fused_difference(folder, adapter)
+
+
+def main(pupil, golden_dir):
+    families.PUPIL = pupil
+    mx.set_default_device(mx.cpu)
+    failed = False
+    print(f"{'':16}{'convert':>10}{'greedy':>12}{'adapter':>10}{'fused':>10}")
+    for name in families.FAMILIES:
+        folder = Path(tempfile.mkdtemp())
+        try:
+            wrong, same, agrees, far, fused = check(Path(golden_dir) / name, folder)
+        finally:
+            shutil.rmtree(folder)
+        good = not wrong and agrees and max(far, fused) < TOLERANCE
+        failed |= not good
+        print(f"{name:16}{'equal' if not wrong else 'DIFFERS':>10}{same:>5} tokens"
+              f"{far:10.1e}{fused:10.1e}{'' if good else '  DIFFERS ' + ' '.join(wrong)}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
