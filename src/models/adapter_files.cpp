@@ -45,6 +45,7 @@ LoraConfig mlx_lora_config(const JsonFields& fields, const std::string& path) {
   if (type == "full" && !parameters) return config;
   if (!parameters) fields.fail("lora_parameters is missing");
   JsonFields lora(*parameters, path);
+  config.keys = "all_linear,experts";  // what mlx-lm adapts where no keys are named
   if (type != "full") {
     config.rank = lora.integer("rank", 1, 1024);
     config.scale = static_cast<float>(lora.number("scale", 1e-6, 1e6));

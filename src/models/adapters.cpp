@@ -7,19 +7,19 @@ namespace pupil {
 
 namespace {
 
-// The linears that have an adapter get the arrays of that name.
-void take_adapters(Decoder& model, Checkpoint& tensors, const LoraConfig& config) {
-  for_each_linear(model, [&](const std::string& path, Linear& linear) {
-    if (!linear.lora) return;
+// Fresh adapters get the arrays of their names.
+void take_adapters(Decoder& model, Checkpoint& tensors) {
+  for_each_adapter(model, [&](const std::string& path, std::optional<Lora>& lora) {
+    if (!lora) return;
     auto take = [&](const std::string& name, const mx::Shape& shape) {
       return mx::contiguous(mx::astype(tensors.take(name, shape), mx::float32));
     };
-    linear.lora->a = take(path + ".lora_a", {linear.in, config.rank});
-    linear.lora->b = take(path + ".lora_b", {config.rank, linear.out});
-    mx::eval(linear.lora->a, linear.lora->b);
-    if (!linear.lora->magnitude) return;
-    linear.lora->magnitude->m = take(path + ".m", {linear.out});
-    linear.lora->magnitude->m.eval();
+    lora->a = take(path + ".lora_a", lora->a.shape());
+    lora->b = take(path + ".lora_b", lora->b.shape());
+    mx::eval(lora->a, lora->b);
+    if (!lora->magnitude) return;
+    lora->magnitude->m = take(path + ".m", lora->magnitude->m.shape());
+    lora->magnitude->m.eval();
   });
   update_norms(model);
 }
@@ -48,7 +48,7 @@ void load_adapters(Decoder& model, const std::string& adapter_dir) {
     take_weights(adapted, tensors);
   } else {
     attach_lora(adapted, files.config, 0);
-    take_adapters(adapted, tensors, files.config);
+    take_adapters(adapted, tensors);
   }
   tensors.expect_empty();
   model = adapted;

@@ -34,8 +34,10 @@ double squared_length(const mx::array& x) {
   return mx::sum(mx::square(x)).item<float>();
 }
 
-// W [out, in] with the adapter's part.
+// W [out, in] with the adapter's part; of experts [X, out, in].
 mx::array fused(const mx::array& weight, const Lora& lora) {
+  if (weight.ndim() == 3)
+    return weight + mx::array(lora.scale) * mx::matmul(lora.b, lora.a);
   auto sum = weight + mx::array(lora.scale) * mx::transpose(mx::matmul(lora.a, lora.b));
   if (!lora.magnitude) return sum;
   auto lengths = mx::sqrt(mx::sum(mx::square(sum), 1, true));
@@ -48,8 +50,8 @@ class Fusion {
   explicit Fusion(const FuseOptions& options)
       : dequantize_(options.dequantize), model_(load_decoder(options.model)) {
     load_adapters(model_, options.adapter);
-    for_each_linear(model_, [&](const std::string& path, Linear& linear) {
-      if (linear.lora) loras_.emplace(path, *linear.lora);
+    for_each_adapter(model_, [&](const std::string& path, std::optional<Lora>& lora) {
+      if (lora) loras_.emplace(path, *lora);
     });
     auto paths = trained_paths(model_);
     auto arrays = trained_arrays(model_);

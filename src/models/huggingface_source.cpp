@@ -127,8 +127,10 @@ SourceTensor dense_tensor(const std::string& name, const FileTensor& tensor) {
 SourceTensor packed_tensor(
     FileTensors& tensors, const std::string& module, const Quantization& packing) {
   auto codes = tensors.extract(module + ".weight").mapped();
-  if (codes.array.ndim() != 2 || module.find(".experts.") != module.npos)
-    fail(codes.path, in_quotes(module) + ": experts are packed; convert the original");
+  if (module.find(".experts.") != module.npos)
+    fail(
+        codes.path,
+        in_quotes(module) + ": experts are packed one by one; convert the original");
   auto scales = tensors.extract(module + ".scales").mapped();
   auto found = tensors.extract(module + ".biases");
   std::optional<mx::array> biases;
@@ -143,11 +145,12 @@ SourceTensor packed_tensor(
       0,
       packing.mode};
   try {
-    check_weight(packed);
+    check_weight(as_matrix(packed));
   } catch (const std::invalid_argument& error) {
     fail(codes.path, in_quotes(module) + ": " + error.what());
   }
-  mx::Shape shape{packed.packed.shape(0), packed.packed.shape(1) * 32 / packing.bits};
+  auto shape = packed.packed.shape();
+  shape.back() = shape.back() * 32 / packing.bits;
   auto tensor = source_tensor(module + ".weight", shape, packed);
   tensor.is_mlx = true;
   return tensor;

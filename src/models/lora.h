@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ inline constexpr std::array kLoraKeys = {
     "mlp.gate_up_proj",
     "mlp.down_proj"};
 
+/// The linears of all experts at once, which `experts` among the keys stands for.
+inline constexpr std::array kExpertKeys = {
+    "mlp.switch_mlp.gate_proj", "mlp.switch_mlp.up_proj", "mlp.switch_mlp.down_proj"};
+
 /// What else of a block full fine-tuning may train.
 inline constexpr std::array kNormKeys = {
     "input_layernorm",
@@ -36,8 +41,8 @@ inline constexpr std::array kNormKeys = {
     "self_attn.q_norm",
     "self_attn.k_norm"};
 
-/// The keys that LoraConfig::keys lists, with all_linear and all written out as the
-/// modules that this model's blocks have.
+/// The keys that LoraConfig::keys lists, with all_linear, experts and all written out
+/// as the modules that this model's blocks have; each once.
 std::vector<std::string> listed_keys(const std::string& keys, const Decoder& model);
 
 /// Calls `f(path, linear)` for every linear of the decoder's blocks, in order;
@@ -45,14 +50,20 @@ std::vector<std::string> listed_keys(const std::string& keys, const Decoder& mod
 void for_each_linear(
     Decoder& model, const std::function<void(const std::string&, Linear&)>& f);
 
+/// Calls `f(path, adapter)` for every place in the blocks that an adapter can be in,
+/// the linears of experts included.
+void for_each_adapter(
+    Decoder& model,
+    const std::function<void(const std::string&, std::optional<Lora>&)>& f);
+
 /// What (x A) B is multiplied by: PEFT's scaling.
 float scale_of(const LoraConfig& config);
 
 /// Makes ready what `config` says is trained: a fresh adapter (b = 0, so that nothing
 /// changes yet) on the linears that it selects, or for "full" the weights themselves,
 /// made float32. The same seed gives the same adapter.
-/// Throws std::invalid_argument if a key names no module or nothing is selected, and if
-/// a weight that is to be trained is packed.
+/// Throws std::invalid_argument if a key names no module or nothing is selected, if a
+/// weight that is to be trained is packed, and for DoRA of experts.
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed);
 
 /// The same model without its adapter: the reference policy. No tensor is copied.

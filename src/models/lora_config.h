@@ -41,8 +41,8 @@ struct LoraConfig {
     f("num_layers", self.num_layers, "train the last N layers; -1: all", Range{-1});
     f("keys",
       self.keys,
-      "comma-separated modules of a layer (self_attn.q_proj,...), or all_linear; full: "
-      "also input_layernorm, post_attention_layernorm, or all");
+      "comma-separated modules of a layer (self_attn.q_proj,...), all_linear, experts; "
+      "full: also input_layernorm, post_attention_layernorm, or all");
   }
 };
 

@@ -30,7 +30,7 @@ ExpertLinear::ExpertLinear(
     int count,
     int out,
     int in)
-    : weight(0.0f) {
+    : weight(0.0f), count(count), out(out), in(in) {
   auto module = scope + ".switch_mlp." + name;
   if (!checkpoint.contains(module + ".scales")) {
     weight = take_experts(checkpoint, scope, name + ".weight", {count, out, in});
@@ -52,6 +52,17 @@ ExpertLinear::ExpertLinear(
 }
 
 mx::array ExpertLinear::operator()(const mx::array& x, const mx::array& chosen) const {
+  auto y = base(x, chosen);
+  if (!lora) return y;
+  auto seen = mx::astype(lora->dropout_key ? dropped(x, *lora) : x, mx::float32);
+  auto multiplied = [&](const mx::array& v, const mx::array& matrices) {
+    return mx::gather_mm(v, mx::swapaxes(matrices, -1, -2), std::nullopt, chosen);
+  };
+  auto term = multiplied(multiplied(seen, lora->a), lora->b);
+  return y + mx::astype(mx::array(lora->scale) * term, x.dtype());
+}
+
+mx::array ExpertLinear::base(const mx::array& x, const mx::array& chosen) const {
   if (!scales) {
     auto columns = mx::swapaxes(mx::astype(weight, x.dtype()), -1, -2);
     return mx::gather_mm(x, columns, std::nullopt, chosen);

@@ -20,6 +20,9 @@ struct ExpertLinear {
   std::optional<mx::array> scales;        // [X, out, in / group_size]; none: dense
   std::optional<mx::array> quant_biases;  // the same; none if not affine
   Quantization quantization = kDense;
+  // An adapter of each expert: a [X, rank, in], b [X, out, rank].
+  std::optional<Lora> lora;
+  int count, out, in;
 
   /// Takes mlp.switch_mlp.`name` from `scope` = "...mlp", or stacks Hugging Face's
   /// mlp.experts.<i>.`name`.
@@ -39,7 +42,14 @@ struct ExpertLinear {
     f("weight", self.weight);
     f("scales", self.scales);
     f("biases", self.quant_biases);
+    if (self.lora) {
+      f("lora_a", self.lora->a);
+      f("lora_b", self.lora->b);
+    }
   }
+
+ private:
+  mx::array base(const mx::array& x, const mx::array& chosen) const;
 };
 
 /// The experts' MLPs.

@@ -38,14 +38,13 @@ QuantizedWeight with_scales(
   return packed;
 }
 
-// mlx.nn.Dropout with the adapter's key.
+}  // namespace
+
 mx::array dropped(const mx::array& x, const Lora& lora) {
   float kept = 1.0f - lora.dropout;
   auto mask = mx::random::bernoulli(mx::array(kept), x.shape(), lora.dropout_key);
   return x * (mx::astype(mask, x.dtype()) * mx::array(1.0f / kept, x.dtype()));
 }
-
-}  // namespace
 
 Weight::Weight(Checkpoint& checkpoint, const std::string& scope, int out, int in)
     : weight(checkpoint.take(

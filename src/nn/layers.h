@@ -36,6 +36,9 @@ struct Lora {
   std::optional<mx::array> dropout_key = {};
 };
 
+/// What an adapter with a dropout key sees of x: mlx.nn.Dropout with that key.
+mx::array dropped(const mx::array& x, const Lora& lora);
+
 /// A weight matrix: dense, or packed with scales and, in the affine mode, biases, as
 /// this device's kernels want it.
 struct Weight {

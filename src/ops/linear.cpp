@@ -91,6 +91,16 @@ void check_weight(const QuantizedWeight& w) {
                                    : " scales of uint8 and no biases"));
 }
 
+QuantizedWeight as_matrix(QuantizedWeight w) {
+  bool is_stack = w.packed.ndim() == 3 && w.scales.ndim() == 3 &&
+                  (!w.biases || w.biases->ndim() == 3);
+  if (!is_stack) return w;
+  w.packed = mx::flatten(w.packed, 0, 1);
+  w.scales = mx::flatten(w.scales, 0, 1);
+  if (w.biases) w.biases = mx::flatten(*w.biases, 0, 1);
+  return w;
+}
+
 bool has_cpu_kernel(const QuantizedWeight& w) {
   return cpu::on_cpu() && (w.mode == QuantMode::affine || w.mode == QuantMode::mxfp4);
 }
@@ -100,7 +110,10 @@ bool is_kept_unpacked(const QuantizedWeight& w) {
 }
 
 mx::array unpacked(const QuantizedWeight& w) {
-  check_weight(w);
+  auto matrix = as_matrix(w);
+  check_weight(matrix);
+  if (w.packed.ndim() == 3)
+    return mx::unflatten(unpacked(matrix), 0, {w.packed.shape(0), w.packed.shape(1)});
   if (cpu::on_cpu() && w.mode != QuantMode::affine) return cpu::unpacked_codes(w);
   return dequantized(w, w.packed, w.scales, w.biases);
 }

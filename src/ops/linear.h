@@ -32,6 +32,10 @@ struct QuantizedWeight {
 /// types and shapes of one weight that is not tiled.
 void check_weight(const QuantizedWeight& weight);
 
+/// A stack [X, out, ...] as the matrix [X * out, ...] of the same rows; anything else
+/// as it is.
+QuantizedWeight as_matrix(QuantizedWeight weight);
+
 /// The weight as this device's kernels want it: what a model keeps, the same numbers in
 /// 4 or 8 bits of the affine mode where they have a kernel. Evaluates its arrays.
 QuantizedWeight prepared(const QuantizedWeight& weight);
@@ -43,8 +47,9 @@ bool has_cpu_kernel(const QuantizedWeight& weight);
 /// operation takes the rows one by one.
 bool is_kept_unpacked(const QuantizedWeight& weight);
 
-/// The matrix [out, in] of a weight that is not tiled, in its scales' type; of one that
-/// is not affine in bfloat16, which holds all its numbers.
+/// The matrix [out, in] of a weight that is not tiled, or the stack [X, out, in] of one
+/// that is a stack, in its scales' type; of one that is not affine in bfloat16, which
+/// holds all its numbers.
 mx::array unpacked(const QuantizedWeight& weight);
 
 /// x [..., in] -> [..., out] in x's type. Gradient to x only. A weight that is not

@@ -32,10 +32,10 @@ std::vector<float> row_differences(const Microbatch& batch, const mx::array& log
 
 // The adapter that changes nothing. B is 0, and so it does not matter what A is.
 std::vector<mx::array> silent_adapter(Decoder model) {
-  for_each_linear(model, [](const std::string&, Linear& linear) {
-    if (!linear.lora) return;
-    linear.lora->b = mx::zeros_like(linear.lora->b);
-    auto& magnitude = linear.lora->magnitude;
+  for_each_adapter(model, [](const std::string&, std::optional<Lora>& lora) {
+    if (!lora) return;
+    lora->b = mx::zeros_like(lora->b);
+    auto& magnitude = lora->magnitude;
     if (magnitude) magnitude->m = magnitude->own_norm;
   });
   return trained_arrays(model);

@@ -93,11 +93,8 @@ def ours(pupil, model_dir, tokens, adapter=None):
 
 
 def make_adapter(model, folder):
-    """mlx-lm's, on the modules that it takes when none are named; of experts, which we do
-    not adapt, those of attention."""
+    """mlx-lm's, on the modules that it takes when none are named, experts included."""
     parameters = {"rank": 4, "scale": 2.0, "dropout": 0.0}
-    if any("switch_mlp" in name for name, _ in tree_flatten(model.parameters())):
-        parameters["keys"] = [f"self_attn.{x}_proj" for x in "qkvo"]
     linear_to_lora_layers(model, len(model.layers), parameters)
     arrays = {name: value for name, value in tree_flatten(model.parameters())
               if name.endswith((".lora_a", ".lora_b"))}

@@ -51,14 +51,15 @@ void convert(const fs::path& from, const fs::path& to) {
 }
 
 const std::vector<std::string> kNames = testing::families_beyond_llama();
+constexpr const char* kEverything = "all_linear,experts";
 
 // Noise in place of the zeros of a fresh adapter.
 Decoder adapted(const std::string& name) {
   auto model = load_decoder(golden_dir(name));
-  attach_lora(model, {.rank = 2}, 1);
+  attach_lora(model, {.rank = 2, .keys = kEverything}, 1);
   uint64_t seed = 0;
-  for_each_linear(model, [&](const std::string&, Linear& linear) {
-    linear.lora->b = 0.3f * ops_test::normal(linear.lora->b.shape(), ++seed);
+  for_each_adapter(model, [&](const std::string&, std::optional<Lora>& lora) {
+    lora->b = 0.3f * ops_test::normal(lora->b.shape(), ++seed);
   });
   return model;
 }
@@ -70,7 +71,7 @@ TEST(Families, AnAdapterComesBack) {
     save_adapter_tensors(model, dir.path() / "adapters.safetensors");
     testing::write_text(
         dir.path() / "adapter_config.json",
-        adapter_config_text({.rank = 2}, model, "m"));
+        adapter_config_text({.rank = 2, .keys = kEverything}, model, "m"));
     auto loaded = load_decoder(golden_dir(name));
     EXPECT_FALSE(same(logits(loaded), logits(model))) << name;
     load_adapters(loaded, dir.path());
@@ -89,6 +90,10 @@ TEST(Families, AdaptersGoOnTheModulesThatAreThere) {
       keys("phi3", "all_linear"),
       "self_attn.qkv_proj self_attn.o_proj mlp.gate_up_proj mlp.down_proj ");
   EXPECT_TRUE(has(keys("qwen3_moe", "all_linear"), " mlp.gate mlp.gate_proj "));
+  EXPECT_EQ(
+      keys("qwen3_moe", "experts"),
+      "mlp.switch_mlp.gate_proj mlp.switch_mlp.up_proj mlp.switch_mlp.down_proj ");
+  EXPECT_EQ(keys("llama", "experts"), "");
   EXPECT_TRUE(has(keys("gemma2", "all"), " post_feedforward_layernorm "));
   EXPECT_TRUE(has(keys("qwen3", "all"), " self_attn.q_norm self_attn.k_norm "));
   auto model = load_decoder(golden_dir("phi3"));
@@ -144,6 +149,32 @@ TEST(Families, ExpertsAreStackedAsMlxLmHasThem) {
   auto config = read_json_file(dir.path() / "to/config.json");
   EXPECT_EQ(config["num_experts"], 4);
   EXPECT_EQ(config["rope_theta"], 10000.0);
+}
+
+TEST(Families, AnAdapterOfExpertsIsTheirSum) {
+  auto model = adapted("qwen3_moe"), merged = model;
+  auto expected = logits(model);
+  for (auto& layer : merged.model.layers) {
+    if (!layer.sparse_mlp) continue;
+    auto& experts = layer.sparse_mlp->switch_mlp;
+    for (auto* linear : {&experts.gate_proj, &experts.up_proj, &experts.down_proj}) {
+      auto scaled = mx::array(linear->lora->scale) * linear->lora->b;
+      linear->weight = linear->weight + mx::matmul(scaled, linear->lora->a);
+      linear->lora.reset();
+    }
+  }
+  EXPECT_LT(ops_test::distance(logits(merged), expected), 1e-4f);
+  EXPECT_GT(
+      ops_test::distance(logits(load_decoder(golden_dir("qwen3_moe"))), expected),
+      0.1f);
+}
+
+TEST(Families, ExpertsHaveNoDora) {
+  auto model = load_decoder(golden_dir("qwen3_moe"));
+  LoraConfig config{.fine_tune_type = "dora", .keys = "experts"};
+  auto text = refusal([&] { attach_lora(model, config, 1); });
+  EXPECT_TRUE(has(text, "[lora] fine_tune_type dora: mlp.switch_mlp.gate_proj"))
+      << text;
 }
 
 TEST(Families, PackedExpertsAreTheirDenseOnes) {
