@@ -31,11 +31,10 @@ void take_adapters(Decoder& model, Checkpoint& tensors, const LoraConfig& config
     };
     linear.lora->a = take(path + ".lora_a", {linear.in, config.rank});
     linear.lora->b = take(path + ".lora_b", {config.rank, linear.out});
-    mx::eval(linear.lora->a, linear.lora->b);
     if (!linear.lora->magnitude) return;
     linear.lora->magnitude->m = take(path + ".m", {linear.out});
-    linear.lora->magnitude->m.eval();
   });
+  mx::eval(trained_arrays(model));  // at once: one by one is ten times slower
   update_norms(model);
 }
 
@@ -47,10 +46,10 @@ void take_weights(Decoder& model, Checkpoint& tensors) {
     if (!mx::issubdtype(weight.dtype(), mx::floating))
       tensors.fail("'" + path + "' is packed in this model; take the dense one");
     weight = mx::astype(tensors.take(path, weight.shape()), mx::float32);
-    weight.eval();
     model.trained_weights.insert(path);
   });
   if (model.trained_weights.empty()) tensors.fail("no weight of this model is in it");
+  mx::eval(trained_arrays(model));
 }
 
 LoraConfig mlx_lora_config(const JsonFields& fields, const std::string& path) {
@@ -114,7 +113,7 @@ void load_adapters(Decoder& model, const std::string& adapter_dir) {
   if (files.config.fine_tune_type == "full") {
     take_weights(adapted, tensors);
   } else {
-    attach_lora(adapted, files.config, 0);
+    lay_out_lora(adapted, files.config, 0);
     take_adapters(adapted, tensors, files.config);
   }
   tensors.expect_empty();
