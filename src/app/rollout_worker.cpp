@@ -46,20 +46,6 @@ std::vector<std::string> worker_command(const Config& config) {
       option("rollout.cache_memory_mb", room.cache_memory_mb)};
 }
 
-// It asks nobody over the network: the teacher's key is not for it.
-WorkerOptions worker_options(const Config& config) {
-  WorkerOptions options;
-  options.command = worker_command(config);
-  options.environment = environment_without(
-      {"OPENAI_API_KEY",
-       "ANTHROPIC_API_KEY",
-       config.teacher.api_key_env.value_or("OPENAI_API_KEY")});
-  if (const auto& run_dir = config.logging.run_dir)
-    options.errors_path = *run_dir + "/worker.stderr";
-  options.timeout_s = config.rollout.worker_timeout_s;
-  return options;
-}
-
 std::string megabytes(int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f MB", 1e-6 * static_cast<double>(bytes));
@@ -74,13 +60,32 @@ std::string seconds(double value) {
 
 }  // namespace
 
+// It asks nobody over the network: the teacher's key is not for it.
+WorkerOptions rollout_worker_options(const Config& config) {
+  WorkerOptions options;
+  options.command = worker_command(config);
+  options.environment = environment_without(
+      {"OPENAI_API_KEY",
+       "ANTHROPIC_API_KEY",
+       config.teacher.api_key_env.value_or("OPENAI_API_KEY")});
+  if (const auto& run_dir = config.logging.run_dir)
+    options.errors_path = *run_dir + "/worker.stderr";
+  options.timeout_s = config.rollout.worker_timeout_s;
+  return options;
+}
+
 std::shared_ptr<WorkerEngine> rollout_worker(const Config& config, const Model& model) {
+  return rollout_worker(config, model, rollout_worker_options(config));
+}
+
+std::shared_ptr<WorkerEngine> rollout_worker(
+    const Config& config, const Model& model, WorkerOptions options) {
   if (config.rollout.backend != "worker") return nullptr;
   auto lora = config.model.adapter_path
                   ? read_adapter_config(*config.model.adapter_path)
                   : config.lora;
   return std::make_shared<WorkerEngine>(
-      worker_options(config),
+      std::move(options),
       model_fingerprint(model.path),
       fs::path(config.logging.run_dir.value_or("runs")) / "worker",
       adapter_config_text(lora, model.decoder, fs::absolute(model.path).string()));

@@ -12,8 +12,13 @@
 
 namespace pupil {
 
-/// A worker for `model` as the config has it loaded, which nothing has started yet;
-/// null where the config samples in this process.
+/// How this program is started as a worker of the config's model.
+WorkerOptions rollout_worker_options(const Config& config);
+
+/// A worker for `model`, with the adapter that the config asks for, which nothing has
+/// started yet; null where the config samples in this process.
+std::shared_ptr<WorkerEngine> rollout_worker(
+    const Config& config, const Model& model, WorkerOptions options);
 std::shared_ptr<WorkerEngine> rollout_worker(const Config& config, const Model& model);
 
 /// What tells a model's files from others, checksums by name. Reads all of them.

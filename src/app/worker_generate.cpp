@@ -91,7 +91,7 @@ std::optional<std::vector<uint64_t>> keys_of(const TrlRequest& request, size_t c
   bool numbers = list.is_array() && list.size() == count &&
                  std::ranges::all_of(
                      list, [](const auto& key) { return key.is_number_unsigned(); });
-  if (!numbers || request.has("key")) {
+  if (!numbers || list.empty() || request.has("key")) {
     reject_field(
         "keys", "instead of key, a whole number from 0 for each of `prompts`", list);
   }
