@@ -7,6 +7,7 @@
 #include "app/local_judge.h"
 #include "app/machine.h"
 #include "app/reward_table.h"
+#include "app/rollout_worker.h"
 #include "app/samples.h"
 #include "base/random.h"
 #include "data/curriculum.h"
@@ -198,6 +199,7 @@ Session::Session(const Config& given)
     : config(resolved(given)),
       teacher(remote_teacher(config)),
       model(loaded_model(config)),
+      worker(rollout_worker(config, model)),
       train_tasks(training_tasks(model, config)) {
   if (judges_locally(config))
     teacher = make_teacher(config, local_judge(config.teacher, model));

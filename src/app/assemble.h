@@ -15,6 +15,7 @@
 namespace pupil {
 
 class Teacher;
+class WorkerEngine;
 
 /// A task as the student reads it.
 struct AskedTask {
@@ -24,9 +25,10 @@ struct AskedTask {
 
 /// The parts of a run, which refer to each other: neither copied nor moved.
 struct Session {
-  Config config;                     // resolved
-  std::shared_ptr<Teacher> teacher;  // null: none is configured
-  Model model;                       // with its adapter
+  Config config;                         // resolved
+  std::shared_ptr<Teacher> teacher;      // null: none is configured
+  Model model;                           // with its adapter
+  std::shared_ptr<WorkerEngine> worker;  // that samples; null: this process does
   std::vector<AskedTask> train_tasks, eval_tasks;
   std::vector<RewardFunction> rewards;
   Stages stages;       // of training: the samples are the student's or the teacher's

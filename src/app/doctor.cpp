@@ -18,6 +18,7 @@
 #include "app/commands.h"
 #include "app/machine.h"
 #include "app/reward_table.h"
+#include "app/rollout_worker.h"
 #include "base/screen.h"
 #include "config/load_config.h"
 #include "data/tasks.h"
@@ -172,6 +173,17 @@ std::string look_at_model(const Config& config) {
   return model.path + " with the adapter of " + *adapter;
 }
 
+/// A worker holds the weights a second time.
+std::string look_at_rollout(Config config) {
+  if (config.rollout.backend == "in_process") return "samples in this process";
+  config.logging.run_dir.reset();
+  const Model model = loaded_model(config);
+  const auto worker = rollout_worker(config, model);
+  worker->start(model);
+  return "samples in a worker process, which starts; each of the two holds " +
+         gigabytes_text(held_memory_bytes());
+}
+
 std::string look_at_tasks(const Config& config, const std::string& path) {
   const size_t count = load_tasks(path, config.data.limit).size();
   return std::to_string(count) + " in " + path;
@@ -192,6 +204,7 @@ std::vector<Check> look_at_everything(const DoctorOptions& options) {
   if (options.config.empty() && options.overrides.empty()) return checks;
   const auto& data = config.data;
   checks.push_back(attempt("model", [&] { return look_at_model(config); }));
+  checks.push_back(attempt("rollout", [&] { return look_at_rollout(config); }));
   checks.push_back(attempt("tasks", [&] { return look_at_tasks(config, data.train); }));
   if (data.eval) {
     checks.push_back(

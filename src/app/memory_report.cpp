@@ -66,22 +66,26 @@ void choose_microbatch(Session& session) {
 
 MemoryPlan memory_plan(const Session& session, int64_t update_bytes) {
   auto learner = learner_config(session.config);
-  return plan_memory(
+  auto plan = plan_memory(
       session.model.decoder,
       step_sizes(session),
       update_bytes,
       held_memory_bytes(),
       learner.gradient_checkpointing,
       learner.activation_budget);
+  plan.samples_apart = session.worker != nullptr;
+  return plan;
 }
 
 std::string memory_text(const MemoryPlan& plan) {
-  std::string text = "memory: at most " + gigabytes_text(plan.peak()) + " of " +
-                     gigabytes_text(mx::get_memory_limit()) + " (" +
-                     gigabytes_text(plan.held) + " held, optimizer " +
-                     gigabytes_text(plan.optimizer) + ", then sampling " +
-                     gigabytes_text(plan.sampling) + " or activations " +
-                     gigabytes_text(plan.activations);
+  bool apart = plan.samples_apart;
+  std::string text =
+      "memory: at most " + gigabytes_text(plan.peak()) + " of " +
+      gigabytes_text(mx::get_memory_limit()) + " (" + gigabytes_text(plan.held) +
+      (apart ? " held by each of two processes, optimizer " : " held, optimizer ") +
+      gigabytes_text(plan.optimizer) + (apart ? ", sampling " : ", then sampling ") +
+      gigabytes_text(plan.sampling) + (apart ? ", activations " : " or activations ") +
+      gigabytes_text(plan.activations);
   return text + (plan.recomputes ? ", blocks computed again)" : ")");
 }
 

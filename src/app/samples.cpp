@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "reward/teacher.h"
+#include "rollout/worker_engine.h"
 
 namespace pupil {
 
@@ -22,13 +23,25 @@ void fill(std::span<RolloutGroup> groups, std::vector<std::vector<Completion>> a
   }
 }
 
+std::vector<Prompt> prompts_of(std::span<const RolloutGroup> groups) {
+  std::vector<Prompt> prompts;
+  for (const auto& group : groups) prompts.push_back(group.prompt);
+  return prompts;
+}
+
+OnCompletion teller_of(const OnCompleted& on_completed) {
+  if (!on_completed) return {};
+  return [&](int prompt, int, const Completion& completion) {
+    on_completed(static_cast<size_t>(prompt), completion);
+  };
+}
+
 void generate_by_student(
     const Session& session,
     std::span<RolloutGroup> groups,
     int n,
     const SamplingEvents& events) {
-  std::vector<Prompt> prompts;
-  for (const auto& group : groups) prompts.push_back(group.prompt);
+  auto prompts = prompts_of(groups);
   auto sampling = sampling_config(session.config);
   std::vector<int> lengths(prompts.size() * n);
   auto on_token = [&](int prompt, int row, int, bool last) {
@@ -36,15 +49,21 @@ void generate_by_student(
     if (events.on_sampled)
       events.on_sampled(1, last ? sampling.max_tokens - length : 0);
   };
-  OnCompletion on_completion;
-  if (events.on_completed) {
-    on_completion = [&](int prompt, int, const Completion& completion) {
-      events.on_completed(static_cast<size_t>(prompt), completion);
-    };
-  }
+  auto on_completion = teller_of(events.on_completed);
   fill(
       groups,
       generate(session.model, prompts, n, sampling, on_token, nullptr, on_completion));
+}
+
+void generate_by_worker(
+    const Session& session,
+    std::span<RolloutGroup> groups,
+    int n,
+    const SamplingEvents& events) {
+  auto prompts = prompts_of(groups);
+  auto sampling = sampling_config(session.config);
+  WorkerEvents told{events.on_sampled, teller_of(events.on_completed)};
+  fill(groups, session.worker->generate(session.model, prompts, n, sampling, told));
 }
 
 // The teacher's text as the student would have written it; no log-probabilities.
@@ -115,7 +134,7 @@ std::vector<Message> chat_of(const Task& task, const Config& config) {
 }
 
 GenerateFn student_samples(const Session& session) {
-  return bound(session, generate_by_student);
+  return bound(session, session.worker ? generate_by_worker : generate_by_student);
 }
 
 GenerateFn training_samples(const Session& session) {

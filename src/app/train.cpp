@@ -11,6 +11,7 @@
 #include "app/judge_report.h"
 #include "app/machine.h"
 #include "app/memory_report.h"
+#include "app/rollout_worker.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signals.h"
@@ -192,7 +193,10 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   bool evaluates = !session.eval_tasks.empty();
   TrainerHooks hooks;
   hooks.stop_requested = StopSignals::requested;
-  hooks.peak_memory = peak_memory_bytes;
+  hooks.peak_memory = [&] {
+    auto of_worker = session.worker ? session.worker->peak_memory_bytes() : 0;
+    return peak_memory_bytes() + of_worker;
+  };
   hooks.evaluate = [&](int step) {
     if (!evaluates) return nlohmann::ordered_json();
     auto now = measure_student(session, learner, "step " + std::to_string(step));
@@ -211,6 +215,7 @@ void train_session(const Session& session, Decoder& decoder, RunDir& run, bool r
   if (before) report(session, learner, run, *before, trainer);
   for (const auto& line : judges.lines()) run.print(line);
   print_adapter(session, run);
+  if (session.worker) run.print(worker_text(session.worker->costs()));
   if (session.teacher) run.print("teacher: " + summary_of(session.teacher->stats()));
 }
 

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/machine.h"
 #include "app/prompt_tokens.h"
+#include "app/rollout_worker.h"
 #include "app/trl_request.h"
 #include "app/worker_ops.h"
 #include "base/json.h"
@@ -82,12 +84,29 @@ SamplingConfig sampling_of(const TrlRequest& request, const SamplingConfig& engi
   return sampling;
 }
 
+// The key of each of `count` prompts, where they are given one by one.
+std::optional<std::vector<uint64_t>> keys_of(const TrlRequest& request, size_t count) {
+  if (!request.has("keys")) return std::nullopt;
+  const auto& list = request.at("keys");
+  bool numbers = list.is_array() && list.size() == count &&
+                 std::ranges::all_of(
+                     list, [](const auto& key) { return key.is_number_unsigned(); });
+  if (!numbers || list.empty() || request.has("key")) {
+    reject_field(
+        "keys", "instead of key, a whole number from 0 for each of `prompts`", list);
+  }
+  return list.get<std::vector<uint64_t>>();
+}
+
 // One prompt, or a list of them.
 std::vector<Prompt> prompts_of(
-    const Model& model, const nlohmann::json& json, uint64_t key) {
+    const Model& model, const nlohmann::json& json, const TrlRequest& request) {
+  size_t count = json.contains("prompts") ? json["prompts"].size() : 0;
+  auto keys = keys_of(request, count);
+  auto first_key = whole_number(request, "key");
   auto one = [&](const nlohmann::json& item, size_t index) {
     auto line = parse_prompt_line(json_text(item), "request", index);
-    return prompt_tokens(model, line, true, key + index);
+    return prompt_tokens(model, line, true, keys ? keys->at(index) : first_key + index);
   };
   if (!json.contains("prompts")) return {one(json, 0)};
   const auto& list = json["prompts"];
@@ -98,19 +117,43 @@ std::vector<Prompt> prompts_of(
   return prompts;
 }
 
+Json completion_json(const Completion& c) {
+  return {
+      {"text", c.text},
+      {"ids", c.tokens},
+      {"logprobs", c.logprobs},
+      {"finish_reason", c.finish == FinishReason::stop ? "stop" : "length"}};
+}
+
 Json group_json(const Prompt& prompt, const std::vector<Completion>& completions) {
   Json list = Json::array();
-  for (const auto& c : completions)
-    list.push_back(
-        {{"text", c.text},
-         {"ids", c.tokens},
-         {"logprobs", c.logprobs},
-         {"finish_reason", c.finish == FinishReason::stop ? "stop" : "length"}});
+  for (const auto& c : completions) list.push_back(completion_json(c));
   return {{"prompt_ids", prompt.tokens}, {"completions", list}};
 }
 
+Json answer_json(
+    const std::vector<Prompt>& prompts,
+    const std::vector<std::vector<Completion>>& all,
+    bool has_groups) {
+  if (!has_groups) return group_json(prompts[0], all[0]);
+  Json groups = Json::array();
+  for (size_t i = 0; i < all.size(); ++i)
+    groups.push_back(group_json(prompts[i], all[i]));
+  return {{"groups", groups}};
+}
+
+// Tells each completion as it ends; without `stream` none before the reply.
+OnCompletion stream_of(bool stream, const TellMessage& tell) {
+  if (!stream) return {};
+  return [tell](int prompt, int row, const Completion& c) {
+    Json completion = {{"prompt", prompt}, {"row", row}};
+    completion.update(completion_json(c));
+    tell({{"completion", completion}});
+  };
+}
+
 // Tells at most every `seconds` how many tokens there are; 0: never.
-OnToken progress_of(double seconds, const TellProgress& tell) {
+OnToken progress_of(double seconds, const TellMessage& tell) {
   if (seconds <= 0) return {};
   return [tell, seconds, watch = Stopwatch(), tokens = 0L, ended = 0L](
              int, int, int, bool last) mutable {
@@ -118,7 +161,7 @@ OnToken progress_of(double seconds, const TellProgress& tell) {
     ended += last;
     if (watch.seconds() < seconds) return;
     watch.lap();
-    tell({{"tokens", tokens}, {"completions", ended}});
+    tell({{"progress", {{"tokens", tokens}, {"completions", ended}}}});
   };
 }
 
@@ -138,11 +181,13 @@ WorkerOps GenerateWorker::ops() {
          return generate(request, tell);
        }},
       {"load_adapters",
-       [this](const auto& request, const auto&) { return load_adapters(request); }}};
+       [this](const auto& request, const auto&) { return load_adapters(request); }},
+      {"fingerprint",
+       [this](const auto&, const auto&) { return model_fingerprint(model_.path); }}};
 }
 
 Json GenerateWorker::generate(
-    const nlohmann::json& json, const TellProgress& tell) const {
+    const nlohmann::json& json, const TellMessage& tell) const {
   TrlRequest request(
       json_text(json),
       {"op",
@@ -159,26 +204,26 @@ Json GenerateWorker::generate(
        "frequency_penalty",
        "logit_bias",
        "progress_s",
-       "key"});
-  auto prompts = prompts_of(model_, json, whole_number(request, "key"));
+       "stream",
+       "key",
+       "keys"});
+  auto prompts = prompts_of(model_, json, request);
   int n = whole_within(request, "n", 1, kMaxRows);
   if (n < 1) reject_field("n", "1 to " + std::to_string(kMaxRows), n);
   auto on_token = progress_of(request.number_within("progress_s", 0, 0, 3600), tell);
+  bool stream = request.flag("stream", false);
+  auto sampling = sampling_of(request, engine_);
+  auto on_completion = stream_of(stream, tell);
   GenerateStats stats;
-  auto all = pupil::generate(
-      model_, prompts, n, sampling_of(request, engine_), on_token, &stats);
-  Json reply;
-  if (json.contains("prompts")) {
-    reply["groups"] = Json::array();
-    for (size_t i = 0; i < all.size(); ++i)
-      reply["groups"].push_back(group_json(prompts[i], all[i]));
-  } else {
-    reply = group_json(prompts[0], all[0]);
-  }
+  auto all =
+      pupil::generate(model_, prompts, n, sampling, on_token, &stats, on_completion);
+  Json reply = Json::object();
+  if (!stream) reply = answer_json(prompts, all, json.contains("prompts"));
   reply["usage"] = {
       {"prompt_tokens", stats.prompt_tokens},
       {"completion_tokens", stats.new_tokens},
-      {"seconds", stats.prefill_s + stats.decode_s}};
+      {"seconds", stats.prefill_s + stats.decode_s},
+      {"peak_memory_bytes", peak_memory_bytes()}};
   return reply;
 }
 

@@ -170,8 +170,10 @@ bool WorkerLoop::answer(const std::string& line, const WorkerOps& ops) {
     bool shutdown = request.value("op", Json()) == "shutdown";
     Json reply = {{"id", id}, {"ok", true}};
     if (!shutdown && request.value("op", Json()) != "ping")
-      reply.update(op_of(request, ops)(request, [&](Json progress) {
-        say({{"id", id}, {"progress", std::move(progress)}});
+      reply.update(op_of(request, ops)(request, [&](const Json& message) {
+        Json told = {{"id", id}};
+        told.update(message);
+        say(told);
       }));
     say(reply);
     return !shutdown;

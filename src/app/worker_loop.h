@@ -12,13 +12,13 @@
 
 namespace pupil {
 
-/// Says how far a request is: a message of its own, with the request's id.
-using TellProgress = std::function<void(nlohmann::ordered_json)>;
+/// Says something of a request before its reply: a message with the request's id.
+using TellMessage = std::function<void(nlohmann::ordered_json)>;
 
 /// A request's answer without "id" and "ok". std::invalid_argument: the request is
 /// wrong; any other exception: it could not be served. Neither ends the worker.
 using WorkerOp = std::function<nlohmann::ordered_json(
-    const nlohmann::json& request, const TellProgress& tell)>;
+    const nlohmann::json& request, const TellMessage& tell)>;
 using WorkerOps = std::map<std::string, WorkerOp>;
 
 /// Owns the process's stdout: whatever else prints there goes to stderr from its

@@ -12,7 +12,7 @@
 
 namespace pupil {
 
-/// "generate" and "load_adapters".
+/// "generate", "load_adapters" and "fingerprint".
 class GenerateWorker {
  public:
   /// `engine`: how many rows decode together, and in which memory.
@@ -22,7 +22,7 @@ class GenerateWorker {
 
  private:
   nlohmann::ordered_json generate(
-      const nlohmann::json& request, const TellProgress& tell) const;
+      const nlohmann::json& request, const TellMessage& tell) const;
   nlohmann::ordered_json load_adapters(const nlohmann::json& request);
 
   Model& model_;

@@ -12,6 +12,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& source) {
   } catch (const nlohmann::json::parse_error& error) {
     throw std::invalid_argument(
         source + ": not valid JSON at byte " + std::to_string(error.byte));
+  } catch (const nlohmann::json::out_of_range&) {
+    throw std::invalid_argument(source + ": holds a number that is too large");
   }
 }
 

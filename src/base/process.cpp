@@ -16,6 +16,9 @@
 #include <stdexcept>
 
 #include "base/process_launch.h"
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 namespace pupil {
 namespace {
@@ -308,6 +311,13 @@ void Child::pump(std::span<Child* const> children, double wait_s) {
   const int wait_ms = std::max(0, static_cast<int>(wait * 1e3 + 0.999));
   ::poll(fds.data(), static_cast<nfds_t>(fds.size()), wait_ms);
   for (Child* child : children) child->step();
+}
+
+int die_with_parent(const void* /*context*/) {
+#ifdef __linux__
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+  return 0;
 }
 
 ProcessResult run_process(ProcessOptions options) {

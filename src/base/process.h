@@ -30,6 +30,10 @@ struct ProcessLimit {
 /// Returns 0, or the errno that the parent reports as a failure to start.
 using ChildHook = int (*)(const void* context);
 
+/// A ChildHook: on Linux the child is killed when the thread that started it ends, so
+/// that it cannot outlive us.
+int die_with_parent(const void* context);
+
 struct ProcessOptions {
   std::vector<std::string> argv;         // argv[0] is a path, not searched for
   std::vector<std::string> environment;  // "NAME=value"; the whole environment
@@ -87,6 +91,8 @@ class Child {
   /// Counts the wall-clock limit from now on: for a child that has waited for work.
   void restart_clock() { start_ = Clock::now(); }
   bool finished() const { return finished_; }
+  /// It will say no more: it closed its standard output, or it ended.
+  bool output_closed() const { return !output_; }
   pid_t pid() const { return pid_; }
   const ProcessResult& result() const { return result_; }
 

@@ -16,11 +16,10 @@ void take_adapters(Decoder& model, Checkpoint& tensors) {
     };
     lora->a = take(path + ".lora_a", lora->a.shape());
     lora->b = take(path + ".lora_b", lora->b.shape());
-    mx::eval(lora->a, lora->b);
     if (!lora->magnitude) return;
     lora->magnitude->m = take(path + ".m", lora->magnitude->m.shape());
-    lora->magnitude->m.eval();
   });
+  mx::eval(trained_arrays(model));  // at once: one by one is ten times slower
   update_norms(model);
 }
 
@@ -32,10 +31,10 @@ void take_weights(Decoder& model, Checkpoint& tensors) {
     if (!mx::issubdtype(weight.dtype(), mx::floating))
       tensors.fail("'" + path + "' is packed in this model; take the dense one");
     weight = mx::astype(tensors.take(path, weight.shape()), mx::float32);
-    weight.eval();
     model.trained_weights.insert(path);
   });
   if (model.trained_weights.empty()) tensors.fail("no weight of this model is in it");
+  mx::eval(trained_arrays(model));
 }
 
 }  // namespace
@@ -47,7 +46,7 @@ void load_adapters(Decoder& model, const std::string& adapter_dir) {
   if (files.config.fine_tune_type == "full") {
     take_weights(adapted, tensors);
   } else {
-    attach_lora(adapted, files.config, 0);
+    lay_out_lora(adapted, files.config, 0);
     take_adapters(adapted, tensors);
   }
   tensors.expect_empty();

@@ -82,12 +82,10 @@ Lora fresh_lora(const Linear& linear, const LoraConfig& config, uint64_t seed) {
   auto a = mx::random::uniform(
       -bound, bound, {linear.in, config.rank}, mx::float32, mx::random::key(seed));
   auto b = mx::zeros({config.rank, linear.out}, mx::float32);
-  mx::eval(a, b);
   Lora lora{a, b, scale_of(config)};
   lora.dropout = static_cast<float>(config.dropout);
   if (config.fine_tune_type == "dora") {
     auto norms = row_norms(linear);
-    norms.eval();
     lora.magnitude = Magnitude{norms, norms, norms};
   }
   return lora;
@@ -103,7 +101,6 @@ Lora fresh_lora(const ExpertLinear& linear, const LoraConfig& config, uint64_t s
       mx::float32,
       mx::random::key(seed));
   auto b = mx::zeros({linear.count, linear.out, config.rank}, mx::float32);
-  mx::eval(a, b);
   Lora lora{a, b, scale_of(config)};
   lora.dropout = static_cast<float>(config.dropout);
   return lora;
@@ -226,6 +223,11 @@ void for_each_adapter(
 }
 
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
+  lay_out_lora(model, config, seed);
+  mx::eval(trained_arrays(model));
+}
+
+void lay_out_lora(Decoder& model, const LoraConfig& config, uint64_t seed) {
   auto keys = listed_keys(config.keys, model);
   bool full = config.fine_tune_type == "full";
   if (keys.empty()) throw std::invalid_argument("[lora] keys selects no module");

@@ -66,6 +66,9 @@ float scale_of(const LoraConfig& config);
 /// weight that is to be trained is packed, and for DoRA of experts.
 void attach_lora(Decoder& model, const LoraConfig& config, uint64_t seed);
 
+/// The same without computing the fresh arrays: for whoever puts others in their place.
+void lay_out_lora(Decoder& model, const LoraConfig& config, uint64_t seed);
+
 /// The same model without its adapter: the reference policy. No tensor is copied.
 Decoder without_lora(Decoder model);
 

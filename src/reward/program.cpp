@@ -7,15 +7,9 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <stdexcept>
 #include <thread>
-#ifdef __linux__
-#include <sys/prctl.h>
-
-#include <csignal>
-#endif
 
 #include "base/json.h"
 #include "base/log.h"
@@ -28,19 +22,10 @@ namespace {
 
 constexpr size_t kOutputBytes = 16u << 20;  // for one request, junk included
 constexpr size_t kErrorBytes = 64u << 10;   // read at once
-constexpr size_t kTailBytes = 2048;         // of which messages are made
-constexpr size_t kFileBytes = 1u << 20;     // in stderr_path
 constexpr double kLongestBackoff = 8;
 constexpr double kStartSeconds = 1;
 constexpr double kEndSeconds = 1;
 constexpr double kLongestTimeout = 1e7;  // what a clock can add
-
-int die_with_parent(const void* /*context*/) {
-#ifdef __linux__
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-  return 0;
-}
 
 std::string executable(const ProgramOptions& options) {
   const std::string path = find_program(options.command.at(0));
@@ -54,14 +39,6 @@ std::string executable(const ProgramOptions& options) {
       " that can be run; expected a path or a name along the PATH");
 }
 
-std::string last_line(std::string_view text) {
-  const size_t end = text.find_last_not_of(" \t\r\n");
-  if (end == text.npos) return "";
-  text = text.substr(0, end + 1);
-  const size_t start = text.rfind('\n');
-  return std::string(start == text.npos ? text : text.substr(start + 1));
-}
-
 std::string number_text(double value) {
   std::string text = std::to_string(value);
   text.erase(text.find_last_not_of('0') + 1);
@@ -72,7 +49,9 @@ std::string number_text(double value) {
 }  // namespace
 
 RewardProgram::RewardProgram(ProgramOptions options)
-    : options_(std::move(options)), path_(executable(options_)) {}
+    : options_(std::move(options)),
+      path_(executable(options_)),
+      errors_(options_.stderr_path) {}
 
 RewardProgram::~RewardProgram() {
   if (!child_) return;
@@ -102,9 +81,7 @@ ProgramAnswer RewardProgram::ask(const nlohmann::ordered_json& items) {
     return answer;
   }
   stop();
-  const std::string tail = last_line(error_tail_);
-  answer.trouble = options_.name + ": " + answer.trouble;
-  if (!tail.empty()) answer.trouble += "; its stderr ends " + in_quotes(tail, 200);
+  answer.trouble = options_.name + ": " + answer.trouble + errors_.ending();
   last_trouble_ = answer.trouble;
   if (++failures_ < options_.max_failures) return answer;
   last_trouble_ = options_.name + ": given up after " + std::to_string(failures_) +
@@ -197,7 +174,7 @@ std::string RewardProgram::start() {
   options.output_bytes = kOutputBytes;
   options.error_bytes = kErrorBytes;
   options.before_exec = die_with_parent;
-  error_tail_.clear();
+  errors_.forget();
   has_answered_ = false;
   child_ = std::make_unique<Child>(std::move(options));
   const std::string trouble = child_->result().start_error;
@@ -214,33 +191,13 @@ std::string RewardProgram::trouble_at_start() {
   }
   if (trouble.empty()) return "";
   stop();
-  const std::string tail = last_line(error_tail_);
-  return tail.empty() ? trouble : trouble + "; its stderr ends " + in_quotes(tail, 200);
+  return trouble + errors_.ending();
 }
 
 void RewardProgram::pump(double wait_s) {
   Child* const child = child_.get();
   Child::pump({&child, 1}, wait_s);
-  keep_errors();
-}
-
-/// The first megabyte of stderr is kept in its file; its end, for messages.
-void RewardProgram::keep_errors() {
-  std::string& errors = child_->errors();
-  if (errors.empty()) return;
-  error_tail_ += errors;
-  if (error_tail_.size() > kTailBytes) {
-    error_tail_.erase(0, error_tail_.size() - kTailBytes);
-  }
-  if (!options_.stderr_path.empty() && errors_kept_ < kFileBytes) {
-    const size_t room = std::min(errors.size(), kFileBytes - errors_kept_);
-    std::error_code ignored;
-    const std::filesystem::path path(options_.stderr_path);
-    std::filesystem::create_directories(path.parent_path(), ignored);
-    std::ofstream(path, std::ios::app | std::ios::binary).write(errors.data(), room);
-    errors_kept_ += room;
-  }
-  errors.clear();
+  errors_.take(child->errors());
 }
 
 std::string RewardProgram::how_it_ended() const {

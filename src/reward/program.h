@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/child_errors.h"
 #include "base/process.h"
 #include "data/types.h"
 
@@ -71,7 +72,6 @@ class RewardProgram {
   void wait_before_start() const;
   std::string start();
   void pump(double wait_s);
-  void keep_errors();
   std::string how_it_ended() const;
   void stop();
 
@@ -83,8 +83,7 @@ class RewardProgram {
   bool has_answered_ = false;  // this process
   bool noted_noise_ = false;
   std::string last_trouble_;
-  std::string error_tail_;  // the end of this process's stderr
-  size_t errors_kept_ = 0;  // bytes in stderr_path, from this RewardProgram
+  ChildErrors errors_;
 };
 
 }  // namespace pupil

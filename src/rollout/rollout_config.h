@@ -77,6 +77,8 @@ struct RolloutConfig {
   RuleConfig rules;
   std::vector<std::string> stop;
   RoomConfig room;
+  std::string backend = "in_process";
+  double worker_timeout_s = 600;
   std::string fallback = "auto";
   int dynamic_sampling = 0;
 
@@ -110,6 +112,15 @@ struct RolloutConfig {
     RuleConfig::visit(self.rules, f);
     f("stop", self.stop, "strings that end a completion");
     RoomConfig::visit(self.room, f);
+    f("backend",
+      self.backend,
+      "where samples are made: in this process, or in a worker process with weights of "
+      "its own (docs/worker_protocol.md)",
+      Choices{"in_process|worker"});
+    f("worker_timeout_s",
+      self.worker_timeout_s,
+      "a worker that says nothing for so long is replaced, in seconds",
+      kPositive);
     f("fallback",
       self.fallback,
       "when the student cannot sample, the teacher writes that round (auto: if one "

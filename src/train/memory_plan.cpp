@@ -46,6 +46,7 @@ int64_t inputs_bytes(const Decoder& model, int64_t tokens) {
 }  // namespace
 
 uint64_t MemoryPlan::peak() const {
+  if (samples_apart) return 2 * held + sampling + optimizer + activations;
   return held + optimizer + std::max(sampling, activations);
 }
 

@@ -22,11 +22,12 @@ struct StepSizes {
 /// Bytes, at the most. Sampling and learning follow each other, so that the larger of
 /// them counts.
 struct MemoryPlan {
-  uint64_t held = 0;         // by the process already: weights, adapter, the program
-  uint64_t optimizer = 0;    // gradients and the optimizer's moments
-  uint64_t sampling = 0;     // keys, values and logits of the rows that decode
-  uint64_t activations = 0;  // of one microbatch, from its forward to its backward
-  bool recomputes = false;   // blocks run again in the backward pass
+  uint64_t held = 0;           // by the process already: weights, adapter, the program
+  uint64_t optimizer = 0;      // gradients and the optimizer's moments
+  uint64_t sampling = 0;       // keys, values and logits of the rows that decode
+  uint64_t activations = 0;    // of one microbatch, from its forward to its backward
+  bool recomputes = false;     // blocks run again in the backward pass
+  bool samples_apart = false;  // in a process of its own, which holds as much and stays
 
   uint64_t peak() const;
 };

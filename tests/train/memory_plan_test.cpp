@@ -37,6 +37,12 @@ TEST_F(MemoryPlanOfAToy, ThePeakIsTheLargerOfSamplingAndLearning) {
   EXPECT_GE(p.activations, 500u * model_.kept_bytes_per_token());
 }
 
+TEST_F(MemoryPlanOfAToy, AProcessThatSamplesHoldsAsMuchAgainBesideTheLearner) {
+  auto p = plan();
+  p.samples_apart = true;
+  EXPECT_EQ(p.peak(), 11000 + p.sampling + p.activations);
+}
+
 TEST_F(MemoryPlanOfAToy, BlocksRunAgainWhereTheyDoNotFit) {
   EXPECT_FALSE(plan().recomputes);
   auto small = plan({}, 499 * model_.kept_bytes_per_token());
