@@ -175,7 +175,7 @@ std::string look_at_model(const Config& config) {
 
 /// A worker holds the weights a second time.
 std::string look_at_rollout(Config config) {
-  if (config.rollout.backend == "in_process") return "samples in this process";
+  if (config.rollout.engine.backend == "in_process") return "samples in this process";
   config.logging.run_dir.reset();
   const Model model = loaded_model(config);
   const auto worker = rollout_worker(config, model);

@@ -33,15 +33,8 @@ void add_file(Sha256& digest, const fs::path& path) {
   }
 }
 
-// Where samples are made does not change them.
-void forget_backend(RolloutConfig& rollout) {
-  const RolloutConfig unset;
-  rollout.backend = unset.backend;
-  rollout.worker_timeout_s = unset.worker_timeout_s;
-}
-
 std::string config_sha256(Config config) {
-  forget_backend(config.rollout);
+  config.rollout.engine = {};  // where samples are made does not change them
   config.logging.run_dir.reset();
   config.train.max_steps = 0;
   return sha256_hex(dump_yaml(config));
@@ -67,7 +60,7 @@ std::string files_sha256(const fs::path& folder, bool of_tokenizer) {
 
 std::string answers_sha256(const Config& config) {
   Config rows = config;
-  forget_backend(rows.rollout);
+  rows.rollout.engine = {};
   rows.logging = {};
   rows.hardware.threads = 0;
   const TeacherConfig unset;

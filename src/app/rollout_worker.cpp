@@ -70,7 +70,7 @@ WorkerOptions rollout_worker_options(const Config& config) {
        config.teacher.api_key_env.value_or("OPENAI_API_KEY")});
   if (const auto& run_dir = config.logging.run_dir)
     options.errors_path = *run_dir + "/worker.stderr";
-  options.timeout_s = config.rollout.worker_timeout_s;
+  options.timeout_s = config.rollout.engine.worker_timeout_s;
   return options;
 }
 
@@ -80,7 +80,7 @@ std::shared_ptr<WorkerEngine> rollout_worker(const Config& config, const Model& 
 
 std::shared_ptr<WorkerEngine> rollout_worker(
     const Config& config, const Model& model, WorkerOptions options) {
-  if (config.rollout.backend != "worker") return nullptr;
+  if (config.rollout.engine.backend != "worker") return nullptr;
   auto lora = config.model.adapter_path
                   ? read_adapter_config(*config.model.adapter_path)
                   : config.lora;

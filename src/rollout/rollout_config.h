@@ -66,6 +66,25 @@ struct RoomConfig {
   }
 };
 
+// Which process samples; the keys are rollout's own.
+struct EngineConfig {
+  std::string backend = "in_process";
+  double worker_timeout_s = 600;
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f("backend",
+      self.backend,
+      "where samples are made: in this process, or in a worker process with weights of "
+      "its own (docs/worker_protocol.md)",
+      Choices{"in_process|worker"});
+    f("worker_timeout_s",
+      self.worker_timeout_s,
+      "a worker that says nothing for so long is replaced, in seconds",
+      kPositive);
+  }
+};
+
 struct RolloutConfig {
   int num_generations = 8;
   int max_prompt_length = 512;
@@ -77,8 +96,7 @@ struct RolloutConfig {
   RuleConfig rules;
   std::vector<std::string> stop;
   RoomConfig room;
-  std::string backend = "in_process";
-  double worker_timeout_s = 600;
+  EngineConfig engine;
   std::string fallback = "auto";
   int dynamic_sampling = 0;
 
@@ -112,15 +130,7 @@ struct RolloutConfig {
     RuleConfig::visit(self.rules, f);
     f("stop", self.stop, "strings that end a completion");
     RoomConfig::visit(self.room, f);
-    f("backend",
-      self.backend,
-      "where samples are made: in this process, or in a worker process with weights of "
-      "its own (docs/worker_protocol.md)",
-      Choices{"in_process|worker"});
-    f("worker_timeout_s",
-      self.worker_timeout_s,
-      "a worker that says nothing for so long is replaced, in seconds",
-      kPositive);
+    EngineConfig::visit(self.engine, f);
     f("fallback",
       self.fallback,
       "when the student cannot sample, the teacher writes that round (auto: if one "

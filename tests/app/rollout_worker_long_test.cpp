@@ -31,7 +31,7 @@ Config worker_config(const std::filesystem::path& folder) {
   Config config;
   config.hardware.mlx_model_path = (folder / "model").string();
   config.logging.run_dir = (folder / "run").string();
-  config.rollout.backend = "worker";
+  config.rollout.engine.backend = "worker";
   return config;
 }
 
