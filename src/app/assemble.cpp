@@ -192,7 +192,15 @@ Model loaded_model(const Config& config) {
   } else {
     attach_lora(model.decoder, config.lora, config.seed);
   }
+  model.decoder.kv_bits = kv_bits_of(config);
   return model;
+}
+
+int kv_bits_of(const Config& config) {
+  int bits = config.rollout.room.kv_bits;
+  if (bits == 0 || bits == 8) return bits;
+  throw std::invalid_argument(
+      "[config] rollout.kv_bits: expected 0 or 8, got " + std::to_string(bits));
 }
 
 Session::Session(const Config& given)
@@ -282,6 +290,7 @@ std::shared_ptr<const Decoder> own_reference(const Session& session) {
         std::to_string(model.config.vocab_size));
   }
   if (paths.ref_adapter_path) load_adapters(model, *paths.ref_adapter_path);
+  model.kv_bits = student.kv_bits;
   return std::make_shared<const Decoder>(std::move(model));
 }
 
@@ -297,6 +306,7 @@ SamplingConfig sampling_config(const Config& config) {
   sampling.cache_bytes = rollout.room.cache_memory_mb > 0
                              ? int64_t{rollout.room.cache_memory_mb} << 20
                              : std::max<int64_t>(1, activation_budget());
+  sampling.prefill_chunk = rollout.room.prefill_chunk;
   sampling.seed = config.seed;
   return sampling;
 }

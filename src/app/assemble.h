@@ -50,6 +50,10 @@ Config resolved(Config config);
 /// trained.
 Model loaded_model(const Config& config);
 
+/// rollout.kv_bits as Decoder takes it. Throws std::invalid_argument for other than 0
+/// and 8.
+int kv_bits_of(const Config& config);
+
 /// The key of the held-out task `index`: evaluation's random streams are none of
 /// training's, and the same in a run and in `pupil eval`.
 uint64_t eval_key(size_t index);

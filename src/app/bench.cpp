@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/bench_rollout.h"
 #include "app/bench_text.h"
 #include "app/bench_work.h"
 #include "app/commands.h"
@@ -40,6 +41,8 @@ struct BenchOptions {
   std::vector<int> contexts;  // empty: no table by context
   bool only_step = false;
   std::string checkpointing = "auto";
+  bool only_rollout = false;
+  RolloutWork rollout;
 };
 
 double median(std::vector<double> values) {
@@ -53,6 +56,18 @@ double rounded(double value, double unit) {
   return std::round(value / unit) * unit;
 }
 
+// What has to be the same for two runs to be compared.
+Json machine_json(const BenchOptions& options) {
+  bool on_gpu = mx::default_device() == mx::Device::gpu;
+  return {
+      {"threads", cpu::num_threads()},
+      {"cpu", cpu_features_text()},
+      {"device", on_gpu ? "gpu" : "cpu"},
+      {"pupil", PUPIL_VERSION},
+      {"mlx", mx::version()},
+      {"runs", options.runs}};
+}
+
 /// Runs the parts of the benchmark, with a bar.
 class Bench {
  public:
@@ -64,7 +79,7 @@ class Bench {
 
   /// The whole report, or that of the policy step alone.
   Json run() {
-    Json report = machine_json();
+    Json report = machine_json(options_);
     if (!options_.only_step) add_sampling(report);
     if (!options_.contexts.empty()) add_contexts(report);
     model_.attach(recompute());
@@ -77,18 +92,6 @@ class Bench {
   static int num_works(const BenchOptions& options) {
     auto contexts = options.contexts.size() * std::size(kBatches);
     return (options.only_step ? kStepWorks : kWorks) + static_cast<int>(contexts);
-  }
-
-  // What has to be the same for two runs to be compared.
-  Json machine_json() const {
-    bool on_gpu = mx::default_device() == mx::Device::gpu;
-    return {
-        {"threads", cpu::num_threads()},
-        {"cpu", cpu_features_text()},
-        {"device", on_gpu ? "gpu" : "cpu"},
-        {"pupil", PUPIL_VERSION},
-        {"mlx", mx::version()},
-        {"runs", options_.runs}};
   }
 
   std::optional<bool> recompute() const {
@@ -231,6 +234,24 @@ class Bench {
   BenchModel model_;
 };
 
+void print(const Json& report, const BenchOptions& options) {
+  std::string text = options.json           ? report.dump() + "\n"
+                     : options.only_rollout ? rollout_report_text(report)
+                                            : bench_text(report);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+Json rollout_report(const BenchOptions& options, const std::string& dir) {
+  auto report = machine_json(options);
+  auto work = options.rollout;
+  work.rows = options.work.rows;
+  work.prompt_tokens = options.work.prompt_tokens;
+  auto model = load_model(dir);
+  report["runs"] = 1;
+  report["rollout"] = rollout_figures(model, work);
+  return report;
+}
+
 void run_bench(const BenchOptions& options) {
   if (options.model.empty() == options.shape.empty()) {
     throw UsageError("[command line] expected either --model or --shape");
@@ -248,13 +269,9 @@ void run_bench(const BenchOptions& options) {
     return;
   }
   Json report = {{"model", temporary ? options.shape : options.model}};
-  report.update(Bench(options, dir).run());
-  if (options.json) {
-    std::printf("%s\n", report.dump().c_str());
-  } else {
-    const auto text = bench_text(report);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  }
+  report.update(
+      options.only_rollout ? rollout_report(options, dir) : Bench(options, dir).run());
+  print(report, options);
 }
 
 void add_contexts(CLI::App& command, BenchOptions& options) {
@@ -276,8 +293,10 @@ void add_policy_work(CLI::App& command, BenchOptions& options) {
         ->check(CLI::Range(1, 1 << 20));
   };
   command.add_flag("--only-step", options.only_step, "time the policy step alone");
-  add("--rows", work.rows, "policy step: completions");
-  add("--prompt-tokens", work.prompt_tokens, "policy step: tokens of their prompt");
+  add("--rows", work.rows, "policy step: completions; rollout: of each prompt");
+  add("--prompt-tokens",
+      work.prompt_tokens,
+      "policy step: tokens of their prompt; rollout: of the longest");
   add("--new-tokens", work.new_tokens, "policy step: tokens of each completion");
   command.add_flag(
       "--unshared", work.unshared, "policy step: compute the prompt for every row");
@@ -307,6 +326,9 @@ void add_bench(CLI::App& app) {
       ->check(CLI::Range(0, 1024));
   add_contexts(*command, *options);
   add_policy_work(*command, *options);
+  command->add_flag(
+      "--rollout", options->only_rollout, "time one rollout of many prompts, alone");
+  add_rollout_options(*command, options->rollout);
   command->add_flag("--json", options->json, "one JSON object");
   command->add_flag("--first-step", options->first_step, "one policy step, no figures")
       ->group("");

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "app/bench_rollout.h"
 #include "base/table.h"
 
 namespace pupil {
@@ -21,6 +22,11 @@ std::string policy_work_text(const Json& step) {
          std::to_string(step["prompt_tokens"].get<int>()) + " + " +
          std::to_string(step["new_tokens"].get<int>()) + ")" +
          (step["unshared"].get<bool>() ? ", unshared" : "");
+}
+
+std::string machine_text(const Json& r) {
+  return r["model"].get<std::string>() + ", " + r["threads"].dump() + " threads, " +
+         r["cpu"].get<std::string>();
 }
 
 Table figures_table(const Json& r) {
@@ -76,11 +82,13 @@ Table parts_table(const Json& parts) {
 
 }  // namespace
 
+std::string rollout_report_text(const Json& r) {
+  return machine_text(r) + "\n" + rollout_text(r["rollout"]);
+}
+
 std::string bench_text(const Json& r) {
-  std::string text = r["model"].get<std::string>() + ", " + r["threads"].dump() +
-                     " threads, " + r["cpu"].get<std::string>() + "; medians of " +
-                     r["runs"].dump() + " runs\n\n" + terminal_table(figures_table(r)) +
-                     "\n";
+  std::string text = machine_text(r) + "; medians of " + r["runs"].dump() +
+                     " runs\n\n" + terminal_table(figures_table(r)) + "\n";
   if (r.contains("contexts"))
     text += terminal_table(contexts_table(r["contexts"])) + "\n";
   return text + terminal_table(parts_table(r["parts"]));

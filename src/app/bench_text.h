@@ -11,4 +11,7 @@ namespace pupil {
 /// the time went.
 std::string bench_text(const nlohmann::ordered_json& report);
 
+/// The machine and the rollout's figures.
+std::string rollout_report_text(const nlohmann::ordered_json& report);
+
 }  // namespace pupil

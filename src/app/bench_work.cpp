@@ -53,9 +53,9 @@ BenchModel::BenchModel(const std::string& model_dir) : model_(load_model(model_d
 
 double BenchModel::prefill_s(int tokens) const {
   auto ids = some_ids(tokens, model_.decoder.config.vocab_size);
-  std::vector<PrefixCache> caches;
+  PrefixCache cache;
   Stopwatch watch;
-  auto logits = model_.decoder.head(prefill(model_.decoder, {ids}, caches));
+  auto logits = model_.decoder.head(prefill(model_.decoder, {{ids, &cache}}));
   logits.eval();
   return watch.seconds();
 }

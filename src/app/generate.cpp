@@ -24,7 +24,7 @@ struct GenerateOptions {
   std::string model, adapter;
   std::optional<std::string> prompt, prompts;
   bool raw = false, json = false;
-  int n = 1;
+  int n = 1, kv_bits = 0;
   SamplingConfig sampling;
   std::vector<std::string> biases;  // as text; what they say is in `sampling`
 
@@ -109,6 +109,11 @@ void declare_sampling(CLI::App& command, GenerateOptions& o) {
       ->check([](const std::string& text) {
         return text.empty() ? "expected text that is not empty" : "";
       });
+  command
+      .add_option(
+          "--kv-bits", o.kv_bits, "8: keys and values in 8 bits; 0: as they are")
+      ->capture_default_str()
+      ->check(CLI::IsMember({0, 8}));
   command.add_flag("--json", o.json, "one JSON object a completion");
 }
 
@@ -223,6 +228,7 @@ void run(const GenerateOptions& o) {
   auto lines = read_prompts(o);
   auto model = load_model(o.model);
   if (!o.adapter.empty()) load_adapters(model.decoder, o.adapter);
+  model.decoder.kv_bits = o.kv_bits;
   std::vector<Prompt> prompts;
   prompts.reserve(lines.size());
   for (const auto& line : lines) {

@@ -51,6 +51,30 @@ std::vector<int> read_ids(const Model& model, const std::string& line, size_t nu
   fail(number, "expected {\"input_ids\": [...]} or {\"text\": ...}");
 }
 
+std::vector<float> floats_of(const mx::array& x) {
+  auto values = mx::contiguous(x);
+  values.eval();
+  return {values.data<float>(), values.data<float>() + values.size()};
+}
+
+// log p of every token after each of `ids` but the last, [T - 1, V].
+mx::array next_logprobs(const Decoder& model, const std::vector<int>& ids) {
+  int T = static_cast<int>(ids.size()) - 1;
+  auto hidden = sequence_hidden(model, mx::array(ids.data(), {1, T}, mx::int32));
+  auto logits = model.head(mx::reshape(hidden, {T, model.config.hidden_size}));
+  auto x = mx::astype(logits, mx::float32);
+  return x - mx::logsumexp(x, -1, true);
+}
+
+// KL(plain || rounded) of what may follow, [T - 1] nats.
+std::vector<float> divergence(const Decoder& rounded, const std::vector<int>& ids) {
+  if (ids.size() < 2) return {};
+  auto plain = rounded;
+  plain.kv_bits = 0;
+  auto p = next_logprobs(plain, ids), q = next_logprobs(rounded, ids);
+  return floats_of(mx::sum(mx::exp(p) * (p - q), -1));
+}
+
 // log p(token[i + 1] | token[0..i]), [T - 1] nats.
 std::vector<float> score(const Decoder& model, const std::vector<int>& ids) {
   int T = static_cast<int>(ids.size());
@@ -62,9 +86,7 @@ std::vector<float> score(const Decoder& model, const std::vector<int>& ids) {
       mx::flatten(mx::slice(tokens, {0, 1}, {1, T})),
       [&](const mx::array& x) { return model.head(x); },
       1.0f);
-  auto values = mx::contiguous(result.logprobs);
-  values.eval();
-  return {values.data<float>(), values.data<float>() + T - 1};
+  return floats_of(result.logprobs);
 }
 
 nlohmann::ordered_json perplexity(const std::vector<float>& logprobs) {
@@ -73,9 +95,15 @@ nlohmann::ordered_json perplexity(const std::vector<float>& logprobs) {
   return std::exp(-sum / static_cast<double>(logprobs.size()));
 }
 
-void run(const std::string& model_dir, const std::string& adapter_dir) {
-  auto model = load_model(model_dir);
-  if (!adapter_dir.empty()) load_adapters(model.decoder, adapter_dir);
+struct LogprobsOptions {
+  std::string model, adapter;
+  int kv_bits = 0;
+};
+
+void run(const LogprobsOptions& o) {
+  auto model = load_model(o.model);
+  if (!o.adapter.empty()) load_adapters(model.decoder, o.adapter);
+  model.decoder.kv_bits = o.kv_bits;
   std::string line;
   for (size_t number = 1; std::getline(std::cin, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
@@ -86,6 +114,7 @@ void run(const std::string& model_dir, const std::string& adapter_dir) {
     auto logprobs = score(model.decoder, ids);
     nlohmann::ordered_json reply = {
         {"logprobs", logprobs}, {"perplexity", perplexity(logprobs)}};
+    if (o.kv_bits > 0) reply["kl"] = divergence(model.decoder, ids);
     std::cout << reply.dump() << std::endl;
   }
 }
@@ -95,15 +124,23 @@ void run(const std::string& model_dir, const std::string& adapter_dir) {
 void add_logprobs(CLI::App& app) {
   auto* command = app.add_subcommand(
       "logprobs", "Log-probabilities of given texts: JSON Lines on stdin and stdout");
-  auto model = std::make_shared<std::string>();
-  auto adapter = std::make_shared<std::string>();
-  command->add_option("--model", *model, "MLX model directory")->required();
-  command->add_option("--adapter", *adapter, "adapter directory (mlx-lm's layout)");
+  auto o = std::make_shared<LogprobsOptions>();
+  command->add_option("--model", o->model, "MLX model directory")->required();
+  command->add_option("--adapter", o->adapter, "adapter directory (mlx-lm's layout)");
+  command
+      ->add_option(
+          "--kv-bits",
+          o->kv_bits,
+          "8: with keys and values rounded as an 8-bit cache holds them, and \"kl\", "
+          "the "
+          "divergence from those without; 0: without")
+      ->capture_default_str()
+      ->check(CLI::IsMember({0, 8}));
   command->footer(
       "{\"input_ids\":[..]} or {\"text\":\"..\"} -> "
       "{\"logprobs\":[..],\"perplexity\"}: "
       "log p(token[i+1] | token[0..i]) in nats");
-  command->callback([model, adapter] { run(*model, *adapter); });
+  command->callback([o] { run(*o); });
 }
 
 }  // namespace pupil

@@ -42,6 +42,7 @@ Model model_of(const Config& config, bool trains) {
   auto model = load_model(config.hardware.mlx_model_path);
   if (config.model.adapter_path)
     load_adapters(model.decoder, *config.model.adapter_path);
+  model.decoder.kv_bits = kv_bits_of(config);
   return model;
 }
 

@@ -78,6 +78,7 @@ SamplingConfig sampling_of(const TrlRequest& request, const SamplingConfig& engi
       whole_within(request, "min_tokens", 0, 1 << 20)};
   sampling.max_rows = engine.max_rows;
   sampling.cache_bytes = engine.cache_bytes;
+  sampling.prefill_chunk = engine.prefill_chunk;
   sampling.max_tokens = request.count("max_tokens", 256);
   sampling.stop = stop_strings(request);
   sampling.seed = whole_number(request, "seed");

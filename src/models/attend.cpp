@@ -3,7 +3,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/cpu/attention_types.h"
 #include "ops/host_values.h"
+#include "ops/kv_codes.h"
 
 namespace pupil {
 
@@ -18,14 +20,41 @@ mx::array tokens_between(const mx::array& x, int begin, int end) {
   return mx::slice(x, {begin, 0, 0}, {end, x.shape(1), x.shape(2)});
 }
 
+// Adds tokens [T, K, E] to what a layer holds.
+void extend(std::vector<mx::array>& held, int layer, const mx::array& tokens) {
+  auto fresh = heads_first(tokens);
+  if (std::ssize(held) == layer) {
+    held.push_back(fresh);
+  } else {
+    held[layer] = mx::concatenate({held[layer], fresh}, 2);
+  }
+}
+
+/// The next tokens of some sequences, one after the other.
+struct Flattened {
+  std::vector<int> tokens, positions, ends = {0};
+
+  explicit Flattened(const std::vector<NextTokens>& sequences) {
+    for (const auto& [next, cache] : sequences) {
+      int first = cache->length();
+      tokens.insert(tokens.end(), next.begin(), next.end());
+      for (size_t i = 0; i < next.size(); ++i)
+        positions.push_back(first + static_cast<int>(i));
+      ends.push_back(static_cast<int>(tokens.size()));
+    }
+  }
+};
+
 AttendFn attend_within(const Decoder& model, std::vector<Segment> segments) {
   std::vector<AttentionRule> rules;
   for (int i = 0; i < model.config.num_layers; ++i)
     rules.push_back(attention_rule(model.config, i));
-  return [segments = std::move(segments), rules = std::move(rules)](
-             int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
-    return packed_attention(q, k, v, segments, rules.at(layer));
-  };
+  return
+      [segments = std::move(segments), rules = std::move(rules), bits = model.kv_bits](
+          int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
+        auto keys = kv_rounded(k, bits), values = kv_rounded(v, bits);
+        return packed_attention(q, keys, values, segments, rules.at(layer));
+      };
 }
 
 /// The rows of a forward over a prompt and the completions that branch off it. A
@@ -62,8 +91,11 @@ AttentionRule attention_rule(const DecoderConfig& config, int layer) {
 
 int64_t cache_bytes_per_token(const Decoder& model) {
   const auto& config = model.config;
-  return int64_t{2} * config.num_layers * config.num_kv_heads * config.head_dim *
-         static_cast<int64_t>(mx::size_of(model.dtype));
+  int64_t width = config.head_dim, group = kv_group(config.head_dim);
+  int64_t bytes = model.kv_bits == 8
+                      ? cpu::coded_bytes(width, group)
+                      : width * static_cast<int64_t>(mx::size_of(model.dtype));
+  return int64_t{2} * config.num_layers * config.num_kv_heads * bytes;
 }
 
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {
@@ -74,31 +106,25 @@ mx::array sequence_hidden(const Decoder& model, const mx::array& tokens) {
   return mx::reshape(hidden, {B, T, -1});
 }
 
-mx::array prefill(
-    const Decoder& model,
-    const std::vector<std::vector<int>>& prompts,
-    std::vector<PrefixCache>& caches) {
-  std::vector<int> tokens, positions, ends = {0};
-  std::vector<Segment> segments;
-  for (const auto& prompt : prompts) {
-    tokens.insert(tokens.end(), prompt.begin(), prompt.end());
-    for (size_t i = 0; i < prompt.size(); ++i) positions.push_back(static_cast<int>(i));
-    ends.push_back(static_cast<int>(tokens.size()));
-    segments.push_back({static_cast<int>(prompt.size())});
-  }
-  caches.assign(prompts.size(), {});
-  auto within = attend_within(model, segments);
+mx::array prefill(const Decoder& model, const std::vector<NextTokens>& sequences) {
+  Flattened flat(sequences);
   auto attend =
       [&](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
-        for (size_t i = 0; i < prompts.size(); ++i) {
-          caches[i].k.push_back(heads_first(tokens_between(k, ends[i], ends[i + 1])));
-          caches[i].v.push_back(heads_first(tokens_between(v, ends[i], ends[i + 1])));
+        auto rounded_k = kv_rounded(k, model.kv_bits);
+        auto rounded_v = kv_rounded(v, model.kv_bits);
+        std::vector<GrownSequence> grown;
+        for (size_t i = 0; i < sequences.size(); ++i) {
+          auto& [keys, values] = *sequences[i].cache;
+          int begin = flat.ends[i], end = flat.ends[i + 1];
+          extend(keys, layer, tokens_between(rounded_k, begin, end));
+          extend(values, layer, tokens_between(rounded_v, begin, end));
+          grown.push_back({keys[layer], values[layer], end - begin});
         }
-        return within(layer, q, k, v);
+        return grown_attention(q, grown, attention_rule(model.config, layer));
       };
-  auto hidden = model(int_array(tokens), int_array(positions), attend);
+  auto hidden = model(int_array(flat.tokens), int_array(flat.positions), attend);
   std::vector<int> last;
-  for (size_t i = 1; i < ends.size(); ++i) last.push_back(ends[i] - 1);
+  for (size_t i = 1; i < flat.ends.size(); ++i) last.push_back(flat.ends[i] - 1);
   return mx::take(hidden, int_array(last), 0);
 }
 

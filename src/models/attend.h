@@ -3,14 +3,24 @@
 
 #pragma once
 
+#include <span>
+
 #include "models/decoder.h"
 #include "ops/attention.h"
 
 namespace pupil {
 
-/// Keys and values of one sequence, by layer, each [1, K, P, E].
+/// Keys and values of one sequence, by layer, each [1, K, P, E]. Copies share them.
 struct PrefixCache {
-  std::vector<mx::array> k, v;
+  std::vector<mx::array> k, v;  // none before its first token
+
+  int length() const { return k.empty() ? 0 : k[0].shape(2); }
+};
+
+/// The next tokens of a sequence of which `cache` holds those before them.
+struct NextTokens {
+  std::span<const int> tokens;  // one at least
+  PrefixCache* cache;
 };
 
 /// How scores of a layer become weights.
@@ -23,13 +33,11 @@ int64_t cache_bytes_per_token(const Decoder& model);
 /// Right padding changes nothing at the tokens before it.
 mx::array sequence_hidden(const Decoder& model, const mx::array& tokens);
 
-/// Runs prompts of any lengths in one forward. Returns the hidden state of each
-/// prompt's last token, [number of prompts, D], and fills `caches`, one for each
-/// prompt.
-mx::array prefill(
-    const Decoder& model,
-    const std::vector<std::vector<int>>& prompts,
-    std::vector<PrefixCache>& caches);
+/// Runs the next tokens of some sequences in one forward and adds their keys and values
+/// to the caches. Returns the hidden state of the last token of each, [sequences, D].
+/// On a CPU the bits do not depend on how a sequence was cut (beyond a window: to
+/// rounding).
+mx::array prefill(const Decoder& model, const std::vector<NextTokens>& sequences);
 
 /// The states that predict the completion tokens of a group, row after row: the first
 /// of each comes from the prompt's last token. The prompt is computed once, every

@@ -42,6 +42,9 @@ struct Decoder {
   // there (gradient checkpointing, arXiv:1604.06174): less memory, a third more work,
   // the same bits.
   bool recompute_blocks = false;
+  // Bits of the keys and values that rows hold while they decode, in which every
+  // forward then computes: 8 (ops/kv_codes.h); 0: the activations' own.
+  int kv_bits = 0;
   // Paths of the weights that full fine-tuning trains, float32 all of them; empty: the
   // adapter's arrays alone are trained.
   std::set<std::string, std::less<>> trained_weights = {};

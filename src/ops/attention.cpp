@@ -163,6 +163,29 @@ int most_keys(const std::vector<Segment>& segments) {
   return most;
 }
 
+int most_keys(const std::vector<GrownSequence>& sequences) {
+  int most = 0;
+  for (const auto& s : sequences) most = std::max(most, s.k.shape(2));
+  return most;
+}
+
+void check_sequences(const mx::array& q, const std::vector<GrownSequence>& sequences) {
+  int tokens = 0;
+  for (const auto& s : sequences) {
+    tokens += s.num_new;
+    if (s.k.ndim() == 4 && s.k.shape() == s.v.shape() && s.num_new > 0 &&
+        s.num_new <= s.k.shape(2) && q.shape(1) % s.k.shape(1) == 0)
+      continue;
+    throw std::invalid_argument(
+        "[grown_attention] expected k and v [1, K, S, E] with 1 to S new tokens, got " +
+        std::to_string(s.num_new));
+  }
+  if (tokens != q.shape(0))
+    throw std::invalid_argument(
+        "[grown_attention] the sequences have " + std::to_string(tokens) +
+        " new tokens, expected " + std::to_string(q.shape(0)));
+}
+
 int most_keys(const std::vector<SharedPrefix>& prefixes) {
   int most = 0;
   for (const auto& prefix : prefixes) most = std::max(most, prefix.k.shape(2));
@@ -210,6 +233,32 @@ mx::array packed_attention_fallback(
         unpadded(masked_attention(padded(q, family), keys, values, rule), family));
   }
   return outs.empty() ? mx::zeros_like(q) : mx::concatenate(outs, 0);
+}
+
+mx::array grown_attention(
+    const mx::array& q,
+    const std::vector<GrownSequence>& sequences,
+    const AttentionRule& rule) {
+  check_sequences(q, sequences);
+  if (cpu::on_cpu() && rule.is_plain(most_keys(sequences)))
+    return cpu::fused_grown(q, sequences, rule.scale);
+  return grown_attention_fallback(q, sequences, rule);
+}
+
+mx::array grown_attention_fallback(
+    const mx::array& q,
+    const std::vector<GrownSequence>& sequences,
+    const AttentionRule& rule) {
+  std::vector<mx::array> outs;
+  int begin = 0;
+  for (const auto& s : sequences) {
+    int end = begin + s.num_new;
+    auto queries = mx::expand_dims(mx::transpose(rows_of(q, begin, end), {1, 0, 2}), 0);
+    auto out = masked_attention(queries, s.k, s.v, rule);  // [1, H, T, E]
+    outs.push_back(mx::transpose(mx::squeeze(out, 0), {1, 0, 2}));
+    begin = end;
+  }
+  return mx::concatenate(outs, 0);
 }
 
 mx::array decode_attention(

@@ -54,6 +54,27 @@ mx::array packed_attention_fallback(
     const std::vector<Segment>& segments,
     const AttentionRule& rule);
 
+/// A sequence that is run some tokens at a time.
+struct GrownSequence {
+  mx::array k, v;  // [1, K, S, E] of all its tokens so far
+  int num_new;     // of them, the last ones
+};
+
+/// Causal attention of each sequence's new tokens to all of its tokens; the bits are
+/// those of `packed_attention` of whole sequences wherever that takes its kernel. q
+/// [M, H, E] of all new tokens, one sequence after the other -> [M, H, E]. No gradient.
+/// Throws std::invalid_argument where tokens and sequences do not fit.
+mx::array grown_attention(
+    const mx::array& q,
+    const std::vector<GrownSequence>& sequences,
+    const AttentionRule& rule);
+
+/// The definition, in MLX ops.
+mx::array grown_attention_fallback(
+    const mx::array& q,
+    const std::vector<GrownSequence>& sequences,
+    const AttentionRule& rule);
+
 /// The prompt of a run of consecutive rows of a decode batch.
 struct SharedPrefix {
   mx::array k, v;  // [1, K, P, E]

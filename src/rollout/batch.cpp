@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <numeric>
+#include <stdexcept>
 
 #include "base/random.h"
-#include "base/stopwatch.h"
 #include "ops/host_values.h"
 #include "ops/token_logprobs.h"
 
 namespace pupil {
 
 namespace {
-
-constexpr size_t kPrefillTokens = 2048;  // of the prompts that are run at once, about
 
 SampledTokens chosen(const SampledTokens& all, const std::vector<int>& places) {
   auto index = int_array(places);
@@ -43,75 +41,118 @@ Batch::Batch(
       on_completion_(on_completion),
       stats_(stats),
       state_(model.decoder, most_tokens(prompts, sampling)),
-      rules_(sampling.rules, model.eos_ids, model.decoder.config.vocab_size) {}
+      prefill_(model.decoder, sampling.prefill_chunk),
+      rules_(sampling.rules, model.eos_ids, model.decoder.config.vocab_size),
+      left_(prompts.size(), n) {
+  if (model.decoder.kv_bits == 0 || state_.moves_nothing()) return;
+  throw std::invalid_argument(
+      "[generate] keys and values in 8 bits need the fused decode step, which this "
+      "device, model or adapter has not (docs/models.md); set rollout.kv_bits to 0");
+}
 
 std::deque<Row> Batch::run() {
   Stopwatch watch;
-  admit();
+  do {
+    advance();
+  } while (!prefill_.empty());
   if (sampled_) sampled_->tokens.eval();
   stats_.prefill_s += watch.lap();
-  while (!alive_.empty()) step();
+  while (!is_done()) {
+    if (!alive_.empty()) step();
+    advance();
+  }
   stats_.decode_s += watch.lap();
   return std::move(rows_);
 }
 
-void Batch::admit() {
-  while (waiting_ < prompts_.size() && has_room()) {
-    std::vector<std::vector<int>> tokens;
-    auto rows = add_prompts(tokens);
-    auto logits = state_.add(tokens, n_);
-    rules_.add(tokens, n_);
-    join(sample(rows, logits, 0));
-  }
+bool Batch::is_done() const {
+  return alive_.empty() && !rows_wait();
+}
+
+bool Batch::rows_wait() const {
+  return waiting_ < prompts_.size() || !prefill_.empty() || !ready_.empty();
+}
+
+// Of prompts that have begun.
+int Batch::rows_to_come() const {
+  int rows = prefill_.num_prompts() * n_;
+  for (const auto& ready : ready_) rows += n_ - ready.joined;
+  return rows;
+}
+
+// Brings more rows in: one chunk of prompts, beside the step that is queued.
+void Batch::advance() {
+  begin_prompts();
+  run_prompts();
+  join_rows();
   count_memory();
+}
+
+void Batch::begin_prompts() {
+  while (waiting_ < prompts_.size() && has_room())
+    prefill_.add(prompts_[waiting_++].tokens);
 }
 
 // One prompt at least, however large.
 bool Batch::has_room() const {
-  if (alive_.empty()) return true;
-  if (std::ssize(alive_) + n_ > sampling_.max_rows) return false;
-  return sampling_.cache_bytes == 0 ||
-         most_cache_bytes(waiting_) <= sampling_.cache_bytes;
+  int rows = static_cast<int>(alive_.size()) + rows_to_come();
+  if (rows == 0) return true;
+  if (rows >= sampling_.max_rows) return false;
+  return sampling_.cache_bytes == 0 || most_cache_bytes() <= sampling_.cache_bytes;
 }
 
-// Keys and values of the batch and of another prompt if every row gets as long as it
-// may.
-int64_t Batch::most_cache_bytes(size_t next_prompt) const {
+// Keys and values of the prompts that have begun and of the next one if every row gets
+// as long as it may.
+int64_t Batch::most_cache_bytes() const {
   auto own = sampling_.max_tokens + 2 * cpu::kPageTokens;  // the ends of its pages
-  int64_t tokens = n_ * own + std::ssize(prompts_[next_prompt].tokens);
-  int last = -1;
-  for (const auto* row : alive_) {
-    tokens += own;
-    if (row->prompt() != last) tokens += std::ssize(prompts_[row->prompt()].tokens);
-    last = row->prompt();
-  }
+  int64_t tokens = 0;
+  for (size_t p = 0; p <= waiting_; ++p)
+    if (left_[p] > 0) tokens += std::ssize(prompts_[p].tokens) + left_[p] * own;
   return tokens * cache_bytes_per_token(model_.decoder);
 }
 
-// The rows of as many prompts as there is room for and may run at once; `tokens` are
-// the prompts.
-std::vector<Row*> Batch::add_prompts(std::vector<std::vector<int>>& tokens) {
+void Batch::run_prompts() {
+  int first = static_cast<int>(waiting_) - prefill_.num_prompts();
+  for (auto& [cache, logits] : prefill_.run())
+    ready_.push_back({first++, 0, state_.hold(cache), logits});
+}
+
+// As many rows as there are places; their first tokens are drawn at once.
+void Batch::join_rows() {
   std::vector<Row*> fresh;
-  size_t count = 0;
-  do {
-    const auto& prompt = prompts_[waiting_];
-    tokens.push_back(prompt.tokens);
-    count += prompt.tokens.size();
-    for (int r = 0; r < n_; ++r) {
-      rows_.emplace_back(
-          model_,
-          sampling_.stop,
-          sampling_.rules.min_tokens,
-          sampling_.max_tokens,
-          prompt.key,
-          static_cast<int>(waiting_),
-          r);
-      fresh.push_back(&rows_.back());
-    }
-    alive_.insert(alive_.end(), fresh.end() - n_, fresh.end());
-    ++waiting_;
-  } while (waiting_ < prompts_.size() && has_room() && count < kPrefillTokens);
-  return fresh;
+  std::vector<mx::array> logits;
+  while (!ready_.empty()) {
+    auto& ready = ready_.front();
+    int places = sampling_.max_rows - static_cast<int>(alive_.size());
+    int count = std::min(n_ - ready.joined, places);
+    if (count <= 0) break;
+    logits.push_back(mx::repeat(ready.logits, count, 0));
+    add_rows(ready, count, fresh);
+    if (ready.joined == n_) ready_.pop_front();
+  }
+  if (!fresh.empty()) join(sample(fresh, mx::concatenate(logits, 0), 0));
+}
+
+void Batch::add_rows(ReadyPrompt& ready, int count, std::vector<Row*>& fresh) {
+  const auto& prompt = prompts_[ready.prompt];
+  state_.add(ready.held, count);
+  rules_.add({prompt.tokens}, count);
+  for (int end = ready.joined + count; ready.joined < end; ++ready.joined) {
+    rows_.emplace_back(
+        model_,
+        sampling_.stop,
+        sampling_.rules.min_tokens,
+        row_limit(ready.prompt, ready.joined),
+        prompt.key,
+        ready.prompt,
+        ready.joined);
+    fresh.push_back(&rows_.back());
+    alive_.push_back(fresh.back());
+  }
+}
+
+int Batch::row_limit(int prompt, int row) const {
+  return sampling_.row_limit ? sampling_.row_limit(prompt, row) : sampling_.max_tokens;
 }
 
 void Batch::join(const SampledTokens& fresh) {
@@ -137,7 +178,6 @@ void Batch::step() {
   }
   read(rows, sampled);
   drop_finished();
-  admit();
 }
 
 // Rows that end with the token that is drawn, whatever it is, run no further; those
@@ -149,7 +189,7 @@ void Batch::leave_full_rows() {
 }
 
 bool Batch::is_full(const Row& row) const {
-  return !row.done() && row.num_tokens() + 1 >= sampling_.max_tokens;
+  return !row.done() && row.num_tokens() + 1 >= row.max_tokens();
 }
 
 /// Draws the next token of each of the batch's last rows; `pending` of its tokens are
@@ -192,6 +232,9 @@ void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
   const int* tokens = sampled.tokens.data<int>();
   const float* logprobs = sampled.logprobs.data<float>();
   count_step(rows);
+  if (stats_.steps > 1)
+    stats_.longest_gap_s = std::max(stats_.longest_gap_s, since_step_.seconds());
+  since_step_.lap();
   for (size_t i = 0; i < rows.size(); ++i) {
     auto& row = *rows[i];
     if (row.done()) continue;
@@ -199,6 +242,7 @@ void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
     if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
     if (!row.done()) continue;
     row.finish();
+    --left_[row.prompt()];
     if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
   }
 }
@@ -207,17 +251,17 @@ void Batch::count_step(const std::vector<Row*>& rows) {
   auto busy = std::ranges::count_if(rows, [](const Row* row) { return !row->done(); });
   ++stats_.steps;
   stats_.row_steps += busy;
-  if (waiting_ == prompts_.size()) return;
+  if (!rows_wait()) return;
   ++stats_.crowded_steps;
   stats_.crowded_row_steps += busy;
 }
 
 // Where rows would have to be moved, finished ones leave when an eighth is done or a
-// prompt waits for their places.
+// prompt's rows wait for their places.
 void Batch::drop_finished() {
   auto going = places_of([](const Row& row) { return !row.done(); });
   size_t done = alive_.size() - going.size();
-  bool makes_room = waiting_ < prompts_.size() && done >= static_cast<size_t>(n_);
+  bool makes_room = rows_wait() && done >= static_cast<size_t>(n_);
   bool worth = state_.moves_nothing() || going.empty() || done * 8 >= alive_.size();
   if (done > 0 && (worth || makes_room)) keep(going);
 }
@@ -247,7 +291,8 @@ void Batch::count_memory() {
   for (const auto* row : alive_)
     tokens += std::ssize(prompts_[row->prompt()].tokens) + sampling_.max_tokens;
   stats_.max_rows = std::max(stats_.max_rows, static_cast<int>(alive_.size()));
-  stats_.cache_bytes = std::max(stats_.cache_bytes, state_.cache_bytes());
+  stats_.cache_bytes =
+      std::max(stats_.cache_bytes, state_.cache_bytes() + prefill_.cache_bytes());
   stats_.unshared_bytes =
       std::max(stats_.unshared_bytes, cache_bytes_per_token(model_.decoder) * tokens);
 }

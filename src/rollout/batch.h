@@ -1,5 +1,5 @@
-// Rows that decode together: prompts join as there is room for them, rows leave as they
-// end.
+// Rows that decode together: prompts are run as there is room for them, between the
+// steps of the rows that are there; their rows join one by one, and leave as they end.
 
 #pragma once
 
@@ -9,8 +9,10 @@
 #include <span>
 #include <vector>
 
+#include "base/stopwatch.h"
 #include "rollout/decode_state.h"
 #include "rollout/generator.h"
+#include "rollout/prefill.h"
 #include "rollout/row.h"
 
 namespace pupil {
@@ -31,10 +33,25 @@ class Batch {
   std::deque<Row> run();
 
  private:
-  void admit();
+  // A prompt that has been run, of whose rows the first `joined` are in the batch or
+  // have ended.
+  struct ReadyPrompt {
+    int prompt, joined;
+    HeldPrompt held;
+    mx::array logits;  // [1, V] of its rows' first tokens
+  };
+
+  bool is_done() const;
+  bool rows_wait() const;
+  int rows_to_come() const;
+  void advance();
+  void begin_prompts();
   bool has_room() const;
-  int64_t most_cache_bytes(size_t next_prompt) const;
-  std::vector<Row*> add_prompts(std::vector<std::vector<int>>& tokens);
+  int64_t most_cache_bytes() const;
+  void run_prompts();
+  void join_rows();
+  void add_rows(ReadyPrompt& ready, int count, std::vector<Row*>& fresh);
+  int row_limit(int prompt, int row) const;
   void join(const SampledTokens& fresh);
   void step();
   void leave_full_rows();
@@ -60,12 +77,16 @@ class Batch {
   const OnCompletion& on_completion_;
   GenerateStats& stats_;
   DecodeState state_;
+  Prefill prefill_;
   RuledLogits rules_;
   std::deque<Row> rows_;     // of the prompts that have joined
   std::vector<Row*> alive_;  // the batch's rows, in order
   // Their tokens, drawn but not read.
   std::optional<SampledTokens> sampled_;
-  size_t waiting_ = 0;  // the first prompt that has not joined
+  Stopwatch since_step_;  // since the last step's tokens were read
+  std::deque<ReadyPrompt> ready_;
+  std::vector<int> left_;  // [prompts] rows that have not ended
+  size_t waiting_ = 0;     // the first prompt that has not begun
 };
 
 }  // namespace pupil

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "ops/cpu/kv_cache.h"
 #include "ops/host_values.h"
+#include "ops/kv_codes.h"
 
 namespace pupil {
 
@@ -37,26 +39,51 @@ DecodeState::DecodeState(const Decoder& model, int most_tokens, bool fused)
       blocks_(fused ? decode_blocks(model, most_tokens) : DecodeBlocks()),
       prefixes_(model.model.layers.size()),
       page_shape_{
-          model.config.num_layers, model.config.num_kv_heads, model.config.head_dim},
+          model.config.num_layers,
+          model.config.num_kv_heads,
+          model.config.head_dim,
+          model.kv_bits == 8 ? kv_group(model.config.head_dim) : 0},
       written_(model.model.layers.size(), mx::zeros({1})),
       tails_(model.config, model.dtype) {}
 
-mx::array DecodeState::add(const std::vector<std::vector<int>>& prompts, int n) {
-  std::vector<PrefixCache> caches;
-  auto hidden = prefill(model_, prompts, caches);
+// In memory of their own: the prompts that ran beside may leave first.
+HeldPrompt DecodeState::hold(const PrefixCache& cache) const {
+  HeldPrompt held{{}, cache.length()};
+  bool coded = page_shape_.group > 0;
+  for (const auto& k : cache.k)
+    held.cache.k.push_back(
+        blocks_.empty() ? mx::contiguous(k)
+        : coded         ? cpu::coded_keys(k)
+                        : cpu::turned_keys(k));
+  for (const auto& v : cache.v)
+    held.cache.v.push_back(
+        blocks_.empty() || !coded ? mx::contiguous(v) : cpu::coded_values(v));
+  auto all = held.cache.k;
+  all.insert(all.end(), held.cache.v.begin(), held.cache.v.end());
+  mx::async_eval(all);
+  return held;
+}
+
+void DecodeState::add(const HeldPrompt& prompt, int n) {
   for (size_t layer = 0; layer < prefixes_.size(); ++layer) {
-    for (auto& cache : caches) {  // in memory of their own: the others may leave first
-      auto keys = blocks_.empty() ? mx::contiguous(cache.k[layer])
-                                  : cpu::turned_keys(cache.k[layer]);
-      prefixes_[layer].push_back({keys, mx::contiguous(cache.v[layer]), n});
-    }
+    auto& prefixes = prefixes_[layer];
+    const auto &k = prompt.cache.k[layer], &v = prompt.cache.v[layer];
+    if (!prefixes.empty() && prefixes.back().k.id() == k.id())
+      prefixes.back().num_rows += n;  // more rows of the last prompt
+    else
+      prefixes.push_back({k, v, n});
   }
-  for (const auto& prompt : prompts) {
-    auto length = static_cast<int>(prompt.size());
-    positions_.insert(positions_.end(), n, length);
-    pages_.insert(pages_.end(), n, cpu::RowPages(length));
-  }
-  if (blocks_.empty()) tails_.add(n * static_cast<int>(prompts.size()));
+  positions_.insert(positions_.end(), n, prompt.length);
+  pages_.insert(pages_.end(), n, cpu::RowPages(prompt.length));
+  if (blocks_.empty()) tails_.add(n);
+}
+
+mx::array DecodeState::add(const std::vector<std::vector<int>>& prompts, int n) {
+  std::vector<PrefixCache> caches(prompts.size());
+  std::vector<NextTokens> next;
+  for (size_t i = 0; i < prompts.size(); ++i) next.push_back({prompts[i], &caches[i]});
+  auto hidden = prefill(model_, next);
+  for (const auto& cache : caches) add(hold(cache), n);
   return mx::repeat(model_.head(hidden), n, 0);
 }
 
@@ -66,7 +93,8 @@ mx::array DecodeState::run_layers(const mx::array& tokens) {
       tokens,
       int_array(positions_),
       [this](int layer, const mx::array& q, const mx::array& k, const mx::array& v) {
-        tails_.append(layer, k, v);
+        tails_.append(
+            layer, kv_rounded(k, model_.kv_bits), kv_rounded(v, model_.kv_bits));
         auto out = decode_attention(
             mx::expand_dims(q, 2),
             prefixes_[layer],
@@ -84,7 +112,8 @@ mx::array DecodeState::run_blocks(const mx::array& tokens) {
   auto table = model_.turns(int_array(positions_), LayerRope::global);
   auto x = model_.embed(tokens);  // [R, D]
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    cpu::BlockCache cache{prefixes_[i], own, static_cast<int>(i), written_[i]};
+    cpu::BlockCache cache{
+        prefixes_[i], own, page_shape_, static_cast<int>(i), written_[i]};
     auto rule = attention_rule(model_.config, static_cast<int>(i));
     auto result = cpu::decode_block(blocks_[i], x, table, cache, rule.scale);
     x = result.x;

@@ -16,6 +16,12 @@
 
 namespace pupil {
 
+/// A prompt's keys and values as decode steps read them. Copies share them.
+struct HeldPrompt {
+  PrefixCache cache;
+  int length;
+};
+
 /// Rows of one decode batch, each with its own prompt length and number of tokens. A
 /// prompt's keys and values are held once for all its rows. On the CPU a row's own lie
 /// in pages, so that rows come and go without moving the others.
@@ -24,6 +30,12 @@ class DecodeState {
   /// `most_tokens`: of a row, its prompt's among them. `fused`: a layer is one
   /// operation where the device can; the bits are the same.
   DecodeState(const Decoder& model, int most_tokens, bool fused = true);
+
+  /// Brings what `prefill` left into the form that rows of this state share.
+  HeldPrompt hold(const PrefixCache& cache) const;
+
+  /// Puts `n` rows of a prompt behind the rows that are there.
+  void add(const HeldPrompt& prompt, int n);
 
   /// Runs prompts, and puts `n` rows of each behind the rows that are there. Returns
   /// the logits of each new row's first token, [new rows, V].

@@ -22,8 +22,12 @@ struct SamplingConfig {
   int max_tokens = 256;
   std::vector<std::string> stop;  // a completion ends before the first of these
   uint64_t seed = 0;
+  // The limit of one row, from 1 to max_tokens; empty: max_tokens.
+  std::function<int(int prompt, int row)> row_limit;
   int max_rows = 64;        // rows that decode together
   int64_t cache_bytes = 0;  // prompts wait while keys and values could take more; 0: no
+  int prefill_chunk =
+      512;  // tokens of prompts that run between two steps; 0: whole ones
 };
 
 /// What a call did, for whoever reports speed.
@@ -34,8 +38,9 @@ struct GenerateStats {
   // Decode steps, and rows of them whose token joined a completion; of these, those
   // while prompts waited for room.
   long steps = 0, row_steps = 0, crowded_steps = 0, crowded_row_steps = 0;
-  int max_rows = 0;         // that one step had
-  int64_t cache_bytes = 0;  // keys and values, at the most
+  double longest_gap_s = 0;  // between the tokens of two decode steps
+  int max_rows = 0;          // that one step had
+  int64_t cache_bytes = 0;   // keys and values, at the most
   int64_t unshared_bytes =
       0;  // with room for all of each row's tokens, its prompt again
 

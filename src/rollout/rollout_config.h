@@ -54,6 +54,8 @@ struct RuleConfig {
 struct RoomConfig {
   int max_rows = 64;
   int cache_memory_mb = 0;
+  int prefill_chunk = 512;
+  int kv_bits = 0;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
@@ -63,6 +65,16 @@ struct RoomConfig {
       "prompts wait while keys and values of all could take more; 0: half of the free "
       "memory",
       kNotNegative);
+    f("prefill_chunk",
+      self.prefill_chunk,
+      "tokens of prompts that are run between two steps of the rows that decode; 0: "
+      "whole prompts",
+      kNotNegative);
+    f("kv_bits",
+      self.kv_bits,
+      "8: keys and values are held in 8 bits, and training computes with the rounded "
+      "ones too; 0: as they are",
+      Range{0, 8});
   }
 };
 

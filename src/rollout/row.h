@@ -39,6 +39,7 @@ class Row {
   void finish();
 
   bool done() const { return done_; }
+  int max_tokens() const { return max_tokens_; }
   int num_tokens() const { return static_cast<int>(completion_.tokens.size()); }
   uint64_t key() const { return key_; }
   int prompt() const { return prompt_; }

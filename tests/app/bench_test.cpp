@@ -100,6 +100,39 @@ TEST(Bench, TimesContextsWhereTheModelAllows) {
   EXPECT_TRUE(failed(world.run("bench --model model --contexts 0"), 2, "--contexts"));
 }
 
+TEST(Bench, TimesARolloutOfManyPrompts) {
+  TinyWorld world;
+  std::string command =
+      "bench --model model --rollout --prompts 6 --rows 4 --prompt-tokens 20 "
+      "--limits 3,30 --max-rows 8 --prefill-chunk 16 --long-prompt 100 ";
+  auto run = world.run(command + "--json");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  auto rollout = json::parse(run.output).at("rollout");
+  EXPECT_EQ(rollout.at("prompts"), 6);
+  EXPECT_EQ(rollout.at("ends"), "drawn");
+  EXPECT_GE(rollout.at("lengths").at("least"), 3);
+  EXPECT_LE(rollout.at("lengths").at("most"), 30);
+  EXPECT_EQ(
+      rollout.at("new_tokens"),
+      json::parse(world.run(command + "--json").output).at("rollout").at("new_tokens"));
+  for (const char* figure : {"tok_s", "crowded_occupancy", "cache_mb", "longest_gap_s"})
+    EXPECT_GT(rollout.at(figure).get<double>(), 0) << figure;
+  double steps = rollout.at("steps"), share = rollout.at("occupancy");
+  EXPECT_NEAR(
+      share * steps * 8, rollout.at("new_tokens").get<double>(), 0.01 * steps * 8);
+  auto table = world.run(command);
+  EXPECT_NE(table.output.find("while prompts waited"), std::string::npos)
+      << table.errors;
+}
+
+TEST(Bench, RefusesARolloutThatDoesNotFit) {
+  TinyWorld world;
+  std::string command = "bench --model model --rollout ";
+  EXPECT_TRUE(failed(world.run(command + "--limits 9,3"), 2, "--limits"));
+  EXPECT_TRUE(failed(world.run(command + "--limits 16,300"), 2, "positions"));
+  EXPECT_TRUE(failed(world.run(command + "--tasks nowhere.jsonl"), 1, "nowhere"));
+}
+
 TEST(Bench, WantsOneModel) {
   TinyWorld world;
   EXPECT_TRUE(failed(world.run("bench"), 2, "expected either --model or --shape"));

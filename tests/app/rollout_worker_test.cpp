@@ -73,7 +73,8 @@ void expect_same_evaluations(
 
 TEST(RolloutWorker, ARunWithAWorkerIsTheRunWithout) {
   TinyWorld world;
-  const std::string steps = "--train.max_steps=5 ";
+  const std::string steps =
+      "--train.max_steps=5 --rollout.kv_bits=8 --rollout.prefill_chunk=3 ";
   auto alone = world.run(kTrain + steps + "--logging.run_dir=alone");
   ASSERT_EQ(alone.exit_code, 0) << alone.errors;
   auto worker = world.run(kTrain + steps + kWorker + "--logging.run_dir=worker");

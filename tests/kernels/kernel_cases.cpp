@@ -36,7 +36,12 @@ uint64_t Outcome::hash() const {
 Outcomes all_cases(const cpu::KernelTable& table) {
   Outcomes all;
   for (auto* cases :
-       {dense_cases, code_cases, convert_cases, row_cases, attention_cases})
+       {dense_cases,
+        code_cases,
+        convert_cases,
+        row_cases,
+        attention_cases,
+        coded_attention_cases})
     for (auto& outcome : cases(table)) all.push_back(std::move(outcome));
   return all;
 }

@@ -33,6 +33,7 @@ Outcomes code_cases(const cpu::KernelTable& table);     // code_row, code_tile
 Outcomes convert_cases(const cpu::KernelTable& table);  // widen, narrow
 Outcomes row_cases(const cpu::KernelTable& table);      // swiglu, rms_norm, their VJPs
 Outcomes attention_cases(const cpu::KernelTable& table);  // and its gradient
+Outcomes coded_attention_cases(const cpu::KernelTable& table);
 
 /// All of the above.
 Outcomes all_cases(const cpu::KernelTable& table);

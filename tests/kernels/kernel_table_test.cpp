@@ -38,6 +38,10 @@ TEST(KernelTable, AttentionEqualsItsDefinition) {
   expect_right(attention_cases);
 }
 
+TEST(KernelTable, CodedKeysAndValuesGiveTheBitsOfTheirNumbers) {
+  expect_right(coded_attention_cases);
+}
+
 TEST(KernelTable, TablesThatRoundAlikeGiveTheSameBits) {
   std::map<std::string, uint64_t> hashes;
   for (const auto* table : tables())

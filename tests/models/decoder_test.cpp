@@ -75,8 +75,10 @@ TEST(Checkpoint, RefusesDenseWeightsThatAreSaidToBePacked) {
 TEST(Decoder, PrefillEqualsWholeSequences) {
   auto model = tiny_decoder();
   std::vector<std::vector<int>> prompts = {{1, 2, 3}, {7}, {4, 5, 6, 7, 8, 9, 10}};
-  std::vector<PrefixCache> caches;
-  auto last = prefill(model, prompts, caches);
+  std::vector<PrefixCache> caches(3);
+  auto last = prefill(
+      model,
+      {{prompts[0], &caches[0]}, {prompts[1], &caches[1]}, {prompts[2], &caches[2]}});
   for (int i = 0; i < 3; ++i) {
     int T = static_cast<int>(prompts[i].size());
     auto alone =

@@ -6,27 +6,12 @@
 #pragma once
 
 #include "ops/cpu/attention_types.h"
+#include "ops/cpu/coded_block.h"
 #include "ops/cpu/gemm_kernel.h"
 #include "ops/cpu/vector_math.h"
 
 namespace pupil::cpu {
 namespace {
-
-/// Some keys and values of one block, row by row, or turned keys.
-struct KeyPart {
-  const float *k, *v;
-  int64_t k_stride, v_stride;
-  int64_t first, count;  // place in the block of the first; number of keys
-  // Of turned keys: how many lie before the part's first, and how many can be read.
-  int64_t before, readable;
-};
-
-/// A block lies in the prefix, in the row's own keys or in its pages, or across the end
-/// of the prefix.
-struct KeyBlock {
-  KeyPart parts[3];
-  int64_t start, count;  // absolute position of the first; number of keys
-};
 
 // C [rows, n] (+)= A [rows, k] times B of float32, on this thread.
 template <class V>
@@ -49,87 +34,6 @@ void small_product(
   matrix.row_stride = b_stride;
   Gemm gemm{a, a_stride, matrix, c, c_stride, rows, n, k, accumulate};
   gemm_tile<V>(gemm, {0, rows, 0, n});
-}
-
-inline const float* at(const HeadView& view, int64_t b, int64_t head, int64_t token) {
-  return view.data + b * view.batch + head * view.head + token * view.token;
-}
-
-inline const float* key_at(
-    const Attention& a, const HeadView& view, int64_t b, int64_t head, int64_t token) {
-  if (a.turned) return view.data + b * view.batch + head * view.head + token;
-  return at(view, b, head, token);
-}
-
-// Keys that row b has, its own among them.
-inline int64_t num_keys(const Attention& a, int64_t b) {
-  return a.prefix + (a.lengths ? a.lengths[b] : a.own);
-}
-
-// Row b's keys from the absolute position `from` on, as far as their page and `block`
-// reach.
-inline KeyPart page_part(
-    const Attention& a,
-    int64_t b,
-    int64_t kv_head,
-    int64_t from,
-    const KeyBlock& block) {
-  int64_t page = from / kPageTokens, before = from % kPageTokens;
-  int64_t size = a.width * kPageTokens, left = block.start + block.count - from;
-  const float* k =
-      a.pages[b][page - a.prefix / kPageTokens] + a.page_at + kv_head * size;
-  return {
-      k,
-      k + a.kv_heads * size + before * a.width,
-      kPageTokens,
-      a.width,
-      from - block.start,
-      left < kPageTokens - before ? left : kPageTokens - before,
-      before,
-      kPageTokens};
-}
-
-// Row b's own keys of the block, behind `shared` of the prefix.
-inline void add_own(
-    const Attention& a, int64_t b, int64_t kv_head, int64_t shared, KeyBlock& block) {
-  KeyPart* next = block.parts + 1;
-  for (int64_t at_key = shared; a.pages && at_key < block.count; ++next) {
-    *next = page_part(a, b, kv_head, block.start + at_key, block);
-    at_key += next->count;
-  }
-  if (a.pages) return;
-  int64_t own = block.start + shared - a.prefix;
-  *next = {
-      key_at(a, a.k, b, kv_head, own),
-      at(a.v, b, kv_head, own),
-      a.k.token,
-      a.v.token,
-      shared,
-      block.count - shared,
-      0,
-      kKeyBlock};
-}
-
-// The keys of row b from `start` on.
-inline KeyBlock key_block(
-    const Attention& a, int64_t b, int64_t kv_head, int64_t start) {
-  int64_t total = num_keys(a, b), end = start + kKeyBlock;
-  if (end > total) end = total;
-  int64_t shared = (end < a.prefix ? end : a.prefix) - start;
-  if (shared < 0) shared = 0;
-  KeyBlock block{{}, start, end - start};
-  if (shared > 0)
-    block.parts[0] = {
-        key_at(a, a.prefix_k, 0, kv_head, start),
-        at(a.prefix_v, 0, kv_head, start),
-        a.prefix_k.token,
-        a.prefix_v.token,
-        0,
-        shared,
-        0,
-        kKeyBlock};
-  if (shared < block.count) add_own(a, b, kv_head, shared, block);
-  return block;
 }
 
 /// The rows of a tile: (b, head of the group, query), the query fastest.
@@ -182,6 +86,7 @@ struct TileState {
   float* max;     // [rows]
   float* sum;     // [rows]
   float* spare;   // [rows, kKeyBlock]
+  float* block;   // of coded keys and values: [width, kKeyBlock], [kKeyBlock, width]
 };
 
 // Scores of one row to weights; rescales what the row has gathered so far.
@@ -295,9 +200,17 @@ inline TileState tile_state(int64_t rows, int64_t width, float* scratch) {
   s.max = s.scores + rows * kKeyBlock;
   s.sum = s.max + rows;
   s.spare = s.sum + rows;
+  s.block = s.spare + rows * kKeyBlock;
   for (int64_t i = 0; i < rows * width; ++i) s.acc[i] = 0.0f;
   for (int64_t r = 0; r < rows; ++r) s.max[r] = -__builtin_inff(), s.sum[r] = 0.0f;
   return s;
+}
+
+template <class V>
+KeyBlock read_block(
+    const Attention& a, int64_t b, int64_t kv_head, int64_t start, TileState& s) {
+  if (a.group > 0) return decoded_block<V>(a, b, kv_head, start, s.block);
+  return key_block(a, b, kv_head, start);
 }
 
 template <class V>
@@ -308,13 +221,13 @@ void attention_tile(const Attention& a, const AttentionTile& t, float* scratch) 
   int64_t seen = rows.furthest(), per_batch = rows.per_batch();
   for (int64_t start = 0; start < seen; start += kKeyBlock) {
     if (start + kKeyBlock <= a.prefix) {  // every row's: read once for all
-      auto block = key_block(a, 0, t.kv_head, start);
+      auto block = read_block<V>(a, 0, t.kv_head, start, s);
       attend_block<V>(rows, s, 0, rows.count(), block);
       continue;
     }
     for (int64_t b = t.b0; b < t.b1; ++b) {
       if (start >= num_keys(a, b)) continue;
-      auto block = key_block(a, b, t.kv_head, start);
+      auto block = read_block<V>(a, b, t.kv_head, start, s);
       int64_t first = (b - t.b0) * per_batch;
       attend_block<V>(rows, s, first, first + per_batch, block);
     }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ops/cpu/attention_run.h"
+#include "ops/cpu/head_input.h"
 #include "ops/cpu/packed_attention.h"
 
 namespace pupil::cpu {
@@ -82,30 +83,6 @@ class FusedAttention : public CpuPrimitive {
  private:
   Segments segments_;
   float scale_;
-};
-
-/// A strided view of an array, or of a float32 copy of it.
-class HeadInput {
- public:
-  explicit HeadInput(const mx::array& x) {
-    if (x.dtype() == mx::float32 && (x.strides(3) == 1 || x.shape(3) == 1)) {
-      view_ = {x.data<float>(), x.strides(0), x.strides(1), x.strides(2)};
-      return;
-    }
-    copy_.emplace(x);
-    int64_t token = x.shape(3), head = token * x.shape(2);
-    view_ = {copy_->data(), head * x.shape(1), head, token};
-  }
-  /// From `row` on.
-  HeadView view(int64_t row = 0) const {
-    auto view = view_;
-    view.data += row * view.batch;
-    return view;
-  }
-
- private:
-  std::optional<FloatInput> copy_;
-  HeadView view_{};
 };
 
 /// Inputs: q, tail_k, tail_v, then a prefix's k and v for each run of rows.

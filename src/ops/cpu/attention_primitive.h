@@ -16,6 +16,9 @@ mx::array fused_attention(
     const std::vector<Segment>& segments,
     float scale);
 
+mx::array fused_grown(
+    const mx::array& q, const std::vector<GrownSequence>& sequences, float scale);
+
 mx::array fused_decode(
     const mx::array& q,
     const std::vector<SharedPrefix>& prefixes,

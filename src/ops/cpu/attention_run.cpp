@@ -73,7 +73,8 @@ void run_attention(std::span<const AttentionJob> jobs) {
         });
     const auto& tiles = *std::prev(next);
     const auto& a = tiles.job->attention;
-    auto floats = static_cast<size_t>(attention_scratch(tiles.rows(), a.width));
+    auto floats =
+        static_cast<size_t>(attention_scratch(tiles.rows(), a.width, a.group > 0));
     auto scratch = std::make_unique_for_overwrite<float[]>(floats);
     kernels().attention(a, tiles.at(i - tiles.first), scratch.get());
   });

@@ -26,6 +26,25 @@ constexpr int64_t page_floats(int64_t kv_heads, int64_t width) {
   return 2 * kv_heads * width * kPageTokens;
 }
 
+/// Bytes that a token of one head has in a coded cache (ops/kv_codes.h): `width` codes,
+/// then a bfloat16 scale for each group of `group` of them.
+constexpr int64_t coded_bytes(int64_t width, int64_t group) {
+  return width + 2 * (width / group);
+}
+
+/// The same page coded, in floats of memory. Keys as [kv_heads][codes [E, kPageTokens],
+/// scales [groups, kPageTokens]], then values as [kv_heads, kPageTokens][codes [E],
+/// scales [groups]].
+constexpr int64_t coded_page_floats(int64_t kv_heads, int64_t width, int64_t group) {
+  return 2 * kv_heads * coded_bytes(width, group) * kPageTokens / 4;
+}
+
+/// A prompt's coded keys, in pages, and values; bytes from head to head.
+struct CodedPrefix {
+  const uint8_t *k, *v;
+  int64_t k_head, v_head;
+};
+
 /// B rows of T queries. Row b's keys are the prefix's, at absolute positions 0 .. P -
 /// 1, then its own; query t sees the first P + own - T + t + 1 of them.
 struct Attention {
@@ -41,6 +60,10 @@ struct Attention {
   // Keys lie as [E, tokens], those of the prefix so that whole blocks can be read;
   // their `token` is the stride along E. With pages only.
   bool turned;
+  // Elements of a group where keys and values are coded, the prefix as `coded` says and
+  // the pages as above; 0: they are float32. Turned ones only.
+  int64_t group;
+  CodedPrefix coded;
   OutLayout layout;  // of out and lse
   float* out;        // vectors [E]
   float* lse;        // log of the sum of e^score, or null
@@ -62,9 +85,10 @@ struct AttentionTile {
 /// Keys of one step, at absolute positions that are multiples of it.
 constexpr int64_t kKeyBlock = 64;
 
-/// Floats of scratch that a tile of `rows` (query, head) pairs needs.
-constexpr int64_t attention_scratch(int64_t rows, int64_t width) {
-  return rows * (2 * width + 2 * kKeyBlock + 2);
+/// Floats of scratch that a tile of `rows` (query, head) pairs needs; a block of keys
+/// and values more where they are coded.
+constexpr int64_t attention_scratch(int64_t rows, int64_t width, bool coded = false) {
+  return rows * (2 * width + 2 * kKeyBlock + 2) + (coded ? 2 * kKeyBlock * width : 0);
 }
 
 constexpr int64_t attention_gradient_scratch(int64_t rows, int64_t width) {

@@ -6,6 +6,7 @@
 
 #include "ops/cpu/attention_run.h"
 #include "ops/cpu/cpu_features.h"
+#include "ops/cpu/kv_code.h"
 #include "ops/cpu/rope_primitive.h"
 #include "ops/cpu/thread_pool.h"
 
@@ -47,13 +48,15 @@ class Run {
  public:
   Run(const BlockWeights& weights,
       const PageTable& own,
+      const PageShape& shape,
       int layer,
       float scale,
       const Arrays& in,
       Arrays& out)
       : w_(weights),
         own_(own),
-        page_at_(layer * page_floats(weights.kv_heads, weights.width)),
+        group_(shape.group),
+        page_at_(layer * shape.layer_floats()),
         scale_(scale),
         in_(in),
         out_(out),
@@ -113,7 +116,11 @@ class Run {
     rope_row(scratch_.q + r * w_.q.out(), cos, sin, w_.heads, w_.width);
     float* k = scratch_.k + r * w_.k.out();
     rope_row(k, cos, sin, w_.kv_heads, w_.width);
-    store(k, scratch_.v + r * w_.v.out(), r);
+    const float* v = scratch_.v + r * w_.v.out();
+    if (group_ > 0)
+      store_codes(k, v, r);
+    else
+      store(k, v, r);
   }
 
   // Keys turned: one column of the page.
@@ -129,6 +136,17 @@ class Run {
           sizeof(float) * w_.width);
   }
 
+  void store_codes(const float* k, const float* v, int64_t row) {
+    CodedHead head(w_.width);
+    int64_t bytes = head.token_bytes(), place = own_.last_place(row);
+    auto* keys = reinterpret_cast<uint8_t*>(own_.last_page(row) + page_at_);
+    auto* values = keys + w_.kv_heads * bytes * kPageTokens;
+    for (int64_t h = 0; h < w_.kv_heads; ++h) {
+      code_key(k + h * w_.width, head, place, keys + h * bytes * kPageTokens);
+      code_value(v + h * w_.width, head, values + (h * kPageTokens + place) * bytes);
+    }
+  }
+
   void attend(const std::vector<int>& prefix_rows) {
     int64_t row = 0, width = w_.width, size = w_.q.out();
     std::vector<AttentionJob> jobs;
@@ -136,8 +154,12 @@ class Run {
       const auto &k = in_[kFixedInputs + 2 * i], &v = in_[kFixedInputs + 2 * i + 1];
       Attention a{};
       a.q = {scratch_.q + row * size, size, width, width};
-      a.prefix_k = view(k);
-      a.prefix_v = view(v);
+      if (group_ > 0) {
+        a.coded = {k.data<uint8_t>(), v.data<uint8_t>(), k.strides(1), v.strides(1)};
+      } else {
+        a.prefix_k = view(k);
+        a.prefix_v = view(v);
+      }
       a.lengths = own_.lengths(row);
       a.pages = own_.pages(row);
       a.page_at = page_at_;
@@ -148,6 +170,7 @@ class Run {
       a.width = width;
       a.scale = scale_;
       a.turned = true;
+      a.group = group_;
       a.layout = {w_.heads, 1, 1};
       a.out = scratch_.attended + row * size;
       jobs.push_back({a, prefix_rows[i]});
@@ -174,7 +197,7 @@ class Run {
 
   const BlockWeights& w_;
   const PageTable& own_;
-  int64_t page_at_;
+  int64_t group_, page_at_;
   float scale_;
   const Arrays& in_;
   Arrays& out_;
@@ -189,12 +212,14 @@ class DecodeBlock : public CpuPrimitive {
       mx::Stream stream,
       std::shared_ptr<const BlockWeights> weights,
       std::shared_ptr<const PageTable> own,
+      const PageShape& shape,
       std::vector<int> prefix_rows,
       int layer,
       float scale)
       : CpuPrimitive(stream),
         weights_(std::move(weights)),
         own_(std::move(own)),
+        shape_(shape),
         prefix_rows_(std::move(prefix_rows)),
         layer_(layer),
         scale_(scale) {}
@@ -206,15 +231,20 @@ class DecodeBlock : public CpuPrimitive {
     queue(
         inputs,
         outputs,
-        [w = weights_, own = own_, rows = prefix_rows_, layer = layer_, scale = scale_](
-            const Arrays& in, Arrays& out) {
-          Run(*w, *own, layer, scale, in, out)(rows);
+        [w = weights_,
+         own = own_,
+         shape = shape_,
+         rows = prefix_rows_,
+         layer = layer_,
+         scale = scale_](const Arrays& in, Arrays& out) {
+          Run(*w, *own, shape, layer, scale, in, out)(rows);
         });
   }
 
  private:
   std::shared_ptr<const BlockWeights> weights_;
   std::shared_ptr<const PageTable> own_;
+  PageShape shape_;
   std::vector<int> prefix_rows_;
   int layer_;
   float scale_;
@@ -278,7 +308,13 @@ BlockResult decode_block(
       {x.shape(), cache.written.shape()},
       {mx::float32, mx::float32},
       std::make_shared<DecodeBlock>(
-          current_stream(), weights, cache.own, std::move(rows), cache.layer, scale),
+          current_stream(),
+          weights,
+          cache.own,
+          cache.shape,
+          std::move(rows),
+          cache.layer,
+          scale),
       inputs);
   return {out[0], out[1]};
 }

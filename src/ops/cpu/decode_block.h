@@ -57,10 +57,12 @@ struct BlockWeights {
 };
 
 /// What the rows have seen in one layer: their prompts' keys, turned, and values, and
-/// their own in pages, which the layer's run of the step before has `written`.
+/// their own in pages, which the layer's run of the step before has `written`. Coded
+/// prompts are those of ops/cpu/kv_cache.h.
 struct BlockCache {
   std::vector<SharedPrefix> prefixes;
   std::shared_ptr<const PageTable> own;
+  PageShape shape;
   int layer;
   mx::array written;
 };

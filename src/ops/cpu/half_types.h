@@ -14,6 +14,11 @@ struct Bf16 {
   uint16_t bits;
 };
 
+/// A whole number of 8 bits that kernels load as a float.
+struct Code8 {
+  int8_t value;
+};
+
 inline float from_bits(uint32_t bits) {
   float value;
   __builtin_memcpy(&value, &bits, sizeof value);
@@ -28,6 +33,10 @@ inline uint32_t to_bits(float value) {
 
 inline float to_float(float x) {
   return x;
+}
+
+inline float to_float(Code8 x) {
+  return x.value;
 }
 
 inline float to_float(Bf16 x) {

@@ -41,6 +41,12 @@ struct Isa {
   static Vec load(const Half* p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&p->bits)));
   }
+  static Vec load(const Code8* p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+  }
   static Vec load(const Bf16* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&p->bits), 16));
   }

@@ -11,13 +11,18 @@
 
 namespace pupil::cpu {
 
-/// kPageTokens positions of one row in all layers, zeros at first: page_floats a layer.
+/// kPageTokens positions of one row in all layers, zeros at first: page_floats a layer,
+/// or coded_page_floats.
 using Page = std::shared_ptr<float[]>;
 
 struct PageShape {
   int layers, kv_heads, width;
+  int group = 0;  // of coded keys and values (ops/kv_codes.h); 0: float32
 
-  int64_t layer_floats() const { return page_floats(kv_heads, width); }
+  int64_t layer_floats() const {
+    return group > 0 ? coded_page_floats(kv_heads, width, group)
+                     : page_floats(kv_heads, width);
+  }
   int64_t bytes() const {
     return layers * layer_floats() * static_cast<int64_t>(sizeof(float));
   }

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "ops/cpu/half_types.h"
+
 namespace pupil::cpu {
 namespace {
 
@@ -34,10 +36,10 @@ inline typename V::Vec sigmoid(typename V::Vec x) {
 }
 
 /// The first n < lanes of memory, then `rest`.
-template <class V>
-inline typename V::Vec load_part(const float* p, int64_t n, float rest = 0.0f) {
+template <class V, class T>
+inline typename V::Vec load_part(const T* p, int64_t n, float rest = 0.0f) {
   float lanes[V::kLanes];
-  for (int i = 0; i < V::kLanes; ++i) lanes[i] = i < n ? p[i] : rest;
+  for (int i = 0; i < V::kLanes; ++i) lanes[i] = i < n ? to_float(p[i]) : rest;
   return V::load(lanes);
 }
 
@@ -75,8 +77,8 @@ inline void for_lanes(int64_t n, const Body& body) {
   if (i < n) body(i, n - i);
 }
 
-template <class V>
-inline typename V::Vec load_some(const float* p, int64_t count) {
+template <class V, class T>
+inline typename V::Vec load_some(const T* p, int64_t count) {
   return count == V::kLanes ? V::load(p) : load_part<V>(p, count);
 }
 
