@@ -151,8 +151,7 @@ struct RolloutConfig {
     f("dynamic_sampling",
       self.dynamic_sampling,
       "how often, at most, other prompts replace those of a round whose rewards are "
-      "all "
-      "equal",
+      "all equal",
       kNotNegative);
   }
 };

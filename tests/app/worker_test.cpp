@@ -54,44 +54,6 @@ TEST_F(Worker, SaysHelloWithWhatACallerNeeds) {
   EXPECT_EQ(worker.finish().exit_code, 0);
 }
 
-TEST_F(Worker, StreamsWhatItWouldReplyAtTheEnd) {
-  WorkerClient worker(generate());
-  json request = {
-      {"op", "generate"},
-      {"id", 1},
-      {"prompts", {{{"input_ids", {5, 6, 7}}}, {{"input_ids", {9}}}}},
-      {"keys", {4, 9}},
-      {"n", 3},
-      {"max_tokens", 20}};
-  auto whole = worker.ask(request);
-  ASSERT_EQ(whole["ok"], true) << whole;
-  request["stream"] = true;
-  worker.send(json_text(request) + "\n");
-  for (int i = 0; i < 6; ++i) {
-    auto message = worker.receive();
-    ASSERT_EQ(message["id"], 1) << message;
-    auto completion = message["completion"];
-    size_t prompt = completion["prompt"], row = completion["row"];
-    completion.erase("prompt");
-    completion.erase("row");
-    EXPECT_EQ(completion, whole["groups"].at(prompt)["completions"].at(row));
-  }
-  auto reply = worker.receive();
-  EXPECT_EQ(reply["ok"], true);
-  EXPECT_EQ(reply.size(), 3u) << reply;
-  EXPECT_GT(reply["usage"]["peak_memory_bytes"], 0);
-}
-
-TEST_F(Worker, TellsItsModelsFilesApart) {
-  WorkerClient worker(generate());
-  auto before = worker.ask({{"op", "fingerprint"}, {"id", 1}});
-  EXPECT_EQ(before["model_sha256"].get<std::string>().size(), 64u) << before;
-  std::ofstream(folder_.path() / "model/config.json", std::ios::app) << "\n";
-  auto after = worker.ask({{"op", "fingerprint"}, {"id", 1}});
-  EXPECT_NE(after["model_sha256"], before["model_sha256"]);
-  EXPECT_EQ(after["tokenizer_sha256"], before["tokenizer_sha256"]);
-}
-
 TEST_F(Worker, GeneratesWhatTheCommandGenerates) {
   std::ofstream(folder_.path() / "prompts.jsonl") << R"({"input_ids": [5, 6, 7]})"
                                                   << "\n"

@@ -1,0 +1,62 @@
+// What `pupil train` asks of its worker beside the rest.
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "app/tiny_student.h"
+#include "app/worker_client.h"
+
+namespace pupil::testing {
+namespace {
+
+using nlohmann::json;
+
+class WorkerOfARun : public ::testing::Test {
+ protected:
+  WorkerOfARun() { write_tiny_student(folder_.path() / "model"); }
+  std::string model() const { return (folder_.path() / "model").string(); }
+
+  TempDir folder_;
+};
+
+TEST_F(WorkerOfARun, StreamsWhatItWouldReplyAtTheEnd) {
+  WorkerClient worker({"generate", "--model", model()});
+  json request = {
+      {"op", "generate"},
+      {"id", 1},
+      {"prompts", {{{"input_ids", {5, 6, 7}}}, {{"input_ids", {9}}}}},
+      {"keys", {4, 9}},
+      {"n", 3},
+      {"max_tokens", 20}};
+  auto whole = worker.ask(request);
+  ASSERT_EQ(whole["ok"], true) << whole;
+  request["stream"] = true;
+  worker.send(json_text(request) + "\n");
+  for (int i = 0; i < 6; ++i) {
+    auto message = worker.receive();
+    ASSERT_EQ(message["id"], 1) << message;
+    auto completion = message["completion"];
+    size_t prompt = completion["prompt"], row = completion["row"];
+    completion.erase("prompt");
+    completion.erase("row");
+    EXPECT_EQ(completion, whole["groups"].at(prompt)["completions"].at(row));
+  }
+  auto reply = worker.receive();
+  EXPECT_EQ(reply["ok"], true);
+  EXPECT_EQ(reply.size(), 3u) << reply;
+  EXPECT_GT(reply["usage"]["peak_memory_bytes"], 0);
+}
+
+TEST_F(WorkerOfARun, TellsItsModelsFilesApart) {
+  WorkerClient worker({"generate", "--model", model()});
+  auto before = worker.ask({{"op", "fingerprint"}, {"id", 1}});
+  EXPECT_EQ(before["model_sha256"].get<std::string>().size(), 64u) << before;
+  std::ofstream(folder_.path() / "model/config.json", std::ios::app) << "\n";
+  auto after = worker.ask({{"op", "fingerprint"}, {"id", 1}});
+  EXPECT_NE(after["model_sha256"], before["model_sha256"]);
+  EXPECT_EQ(after["tokenizer_sha256"], before["tokenizer_sha256"]);
+}
+
+}  // namespace
+}  // namespace pupil::testing
