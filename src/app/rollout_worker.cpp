@@ -5,6 +5,7 @@
 #include "app/fingerprint.h"
 #include "app/machine.h"
 #include "base/json.h"
+#include "models/adapter_files.h"
 #include "models/adapters.h"
 #include "reward/program_reward.h"
 
