@@ -68,7 +68,10 @@ std::vector<std::string> keys_behind(std::string_view word, const Decoder& model
 
 // What can be named at all: for an adapter linears and experts, else norms as well.
 std::vector<std::string> known_keys(const Decoder& model, bool full) {
-  return keys_behind(full ? "all" : "linears and experts", model);
+  if (full) return keys_behind("all", model);
+  auto known = keys_behind("all_linear", model);
+  for (auto& key : keys_behind("experts", model)) known.push_back(std::move(key));
+  return known;
 }
 
 // Lengths of W's rows, [out].
