@@ -221,6 +221,7 @@ void Child::read_output() {
 void Child::read_errors() {
   constexpr size_t kStepBytes = 1 << 20;
   std::array<char, 1 << 16> buffer;
+  static_assert(kStepBytes + sizeof(buffer) <= kErrorsOfOneStep);
   for (size_t read = 0; errors_ && read < kStepBytes;) {
     const auto n = ::read(errors_.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;

@@ -34,6 +34,10 @@ using ChildHook = int (*)(const void* context);
 /// that it cannot outlive us.
 int die_with_parent(const void* context);
 
+/// As `error_bytes`: more than a child's stderr grows in one step, so that nothing is
+/// lost to whoever takes it after each.
+constexpr size_t kErrorsOfOneStep = 2u << 20;
+
 struct ProcessOptions {
   std::vector<std::string> argv;         // argv[0] is a path, not searched for
   std::vector<std::string> environment;  // "NAME=value"; the whole environment

@@ -21,7 +21,6 @@ namespace pupil {
 namespace {
 
 constexpr size_t kOutputBytes = 16u << 20;  // for one request, junk included
-constexpr size_t kErrorBytes = 64u << 10;   // read at once
 constexpr double kLongestBackoff = 8;
 constexpr double kStartSeconds = 1;
 constexpr double kEndSeconds = 1;
@@ -172,7 +171,7 @@ std::string RewardProgram::start() {
   options.keep_input_open = true;
   options.wall_s = std::numeric_limits<double>::infinity();
   options.output_bytes = kOutputBytes;
-  options.error_bytes = kErrorBytes;
+  options.error_bytes = kErrorsOfOneStep;
   options.before_exec = die_with_parent;
   errors_.forget();
   has_answered_ = false;

@@ -13,7 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kErrorBytes = 64u << 10;  // of stderr, read at once
 constexpr double kEndingSeconds = 0.5;     // from the end of its stdout to its own
 
 Clock::time_point after(double seconds) {
@@ -29,7 +28,7 @@ ProcessOptions process_options(const WorkerOptions& options) {
   process.keep_input_open = true;
   process.wall_s = std::numeric_limits<double>::infinity();
   process.output_bytes = options.line_bytes;
-  process.error_bytes = kErrorBytes;
+  process.error_bytes = kErrorsOfOneStep;
   process.before_exec = die_with_parent;
   return process;
 }

@@ -159,6 +159,20 @@ TEST(Process, AFloodOnStderrThatIsApartEndsNothing) {
   EXPECT_EQ(result.errors, std::string(996, 'e') + "end\n");
 }
 
+TEST(Process, AFloodOnStderrThatIsTakenAfterEachStepIsWhole) {
+  auto options = shell("head -c 30000000 /dev/zero >&2");
+  options.error_bytes = kErrorsOfOneStep;
+  Child child(options);
+  Child* self = &child;
+  size_t taken = 0;
+  while (!child.finished()) {
+    Child::pump({&self, 1}, 1.0);
+    taken += child.errors().size();
+    child.errors().clear();
+  }
+  EXPECT_EQ(taken, 30000000u);
+}
+
 TEST(Process, TheOutputLimitCanBeRenewed) {
   auto options =
       shell("while read n; do head -c $n /dev/zero | tr '\\0' x; echo; done");
