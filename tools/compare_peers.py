@@ -4,7 +4,7 @@
     tools/compare_peers.py --model MLX_DIR|--shape NAME [--llama BIN_DIR --gguf FILE ...]
                            [--torch PYTHON --hf HF_DIR] [--rounds 3]
 
-BIN_DIR holds llama.cpp's llama-bench and llama-batched-bench, FILE the same student as
+BIN_DIR holds llama.cpp's llama-bench, llama-batched-bench and llama-completion, FILE the same student as
 GGUF. PYTHON is the interpreter of an environment with torch, transformers, peft and trl,
 HF_DIR the student in float32 as a Hugging Face folder. --shape takes random weights of
 a shape that `pupil bench` knows; the peers' files then are of that shape, too. Each round runs every program
@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ FIGURES = {
     "prefill": ("prefill, 512 tokens", "tok/s", True),
     "decode_1": ("decode, 1 row", "tok/s", True),
     "decode_8": ("decode, 8 rows", "tok/s", True),
+    "first_token": ("start to first token", "s", False),
     "grpo": ("policy step", "s", False),
     "update": ("  its update", "s", False),
     "grpo_mb": ("  peak memory", "MB", False),
@@ -55,6 +57,7 @@ def ours(options):
         "prefill": b["prefill_tok_s"],
         "decode_1": b["decode_tok_s"]["1"],
         "decode_8": b["decode_tok_s"]["8"],
+        "first_token": b["start_to_first_token_s"],
         "grpo": b["grpo_step"]["seconds"],
         "update": b["grpo_step"]["update_s"],
         "grpo_mb": b["grpo_step"]["peak_mb"],
@@ -75,7 +78,17 @@ def llama(options, gguf):
          "-ntg", "64", "-npl", "1,8", "--output-format", "jsonl"], env=env)
     decode = {r["pl"]: r["speed_tg"]
               for r in map(json.loads, (x for x in lines.splitlines() if x[:1] == "{"))}
-    return {"prefill": prefill[0]["avg_ts"], "decode_1": decode[1], "decode_8": decode[8]}
+    return {"prefill": prefill[0]["avg_ts"], "decode_1": decode[1], "decode_8": decode[8],
+            "first_token": first_token_of_llama(options, common, env)}
+
+
+def first_token_of_llama(options, common, env):
+    """Seconds of a process that answers one prompt of 64 words with one token."""
+    start = time.monotonic()
+    output_of(
+        [options.llama + "/llama-completion", *common, "-c", "256", "-n", "1", "-no-cnv",
+         "--temp", "0", "-p", "word " * 64], env=env, stdin=subprocess.DEVNULL)
+    return time.monotonic() - start
 
 
 def torch(options):
