@@ -8,7 +8,6 @@
 #include "app/worker_loop.h"
 #include "app/worker_ops.h"
 #include "config/load_config.h"
-#include "models/adapters.h"
 
 namespace pupil {
 
@@ -35,13 +34,9 @@ nlohmann::ordered_json hello_of(const char* kind, const Model& model) {
       {"eos_ids", model.eos_ids}};
 }
 
-// What can be sampled from needs no adapter to be trained.
-Model model_of(const Config& config, bool trains) {
-  if (trains) return loaded_model(config);
+Model plain_model(const Config& config) {
   choose_hardware(config.hardware);
   auto model = load_model(config.hardware.mlx_model_path);
-  if (config.model.adapter_path)
-    load_adapters(model.decoder, *config.model.adapter_path);
   model.decoder.kv_bits = kv_bits_of(config);
   return model;
 }
@@ -50,12 +45,13 @@ void run_worker(const WorkerOptions& options, bool trains) {
   WorkerLoop loop;
   try {
     auto config = read_config(options);
-    auto model = model_of(config, trains);
+    auto model = plain_model(config);
     if (trains) {
       TrainWorker worker(model, config);
       loop.serve(hello_of("train", model), worker.ops());
     } else {
       GenerateWorker worker(model, sampling_config(config));
+      if (config.model.adapter_path) worker.use_adapter(*config.model.adapter_path);
       loop.serve(hello_of("generate", model), worker.ops());
     }
   } catch (const std::exception& error) {

@@ -228,16 +228,19 @@ Json GenerateWorker::generate(
   return reply;
 }
 
-// What does not load leaves the model as it was.
+void GenerateWorker::use_adapter(const std::string& path) {
+  auto decoder = plain_;
+  pupil::load_adapters(decoder, path);
+  model_.decoder = std::move(decoder);
+}
+
 Json GenerateWorker::load_adapters(const nlohmann::json& request) {
   auto it = request.find("path");
   if (it != request.end() && it->is_null()) {
-    model_.decoder = without_lora(model_.decoder);
+    model_.decoder = plain_;
     return {{"adapter", nullptr}};
   }
-  auto decoder = model_.decoder;
-  pupil::load_adapters(decoder, path_of(request));
-  model_.decoder = std::move(decoder);
+  use_adapter(path_of(request));
   return {{"adapter", path_of(request)}};
 }
 
