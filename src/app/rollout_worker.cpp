@@ -73,6 +73,7 @@ WorkerOptions rollout_worker_options(const Config& config) {
        config.teacher.api_key_env.value_or("OPENAI_API_KEY")});
   if (const auto& run_dir = config.logging.run_dir)
     options.errors_path = *run_dir + "/worker.stderr";
+  options.start_s = config.rollout.engine.worker_start_s;
   options.timeout_s = config.rollout.engine.worker_timeout_s;
   return options;
 }

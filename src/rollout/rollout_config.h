@@ -81,6 +81,7 @@ struct RoomConfig {
 // Which process samples; the keys are rollout's own.
 struct EngineConfig {
   std::string backend = "in_process";
+  double worker_start_s = 120;
   double worker_timeout_s = 600;
 
   template <class Self, class F>
@@ -90,6 +91,10 @@ struct EngineConfig {
       "where samples are made: in this process, or in a worker process with weights of "
       "its own (docs/worker_protocol.md)",
       Choices{"in_process|worker"});
+    f("worker_start_s",
+      self.worker_start_s,
+      "a worker that has not loaded the model by then is replaced, in seconds",
+      kPositive);
     f("worker_timeout_s",
       self.worker_timeout_s,
       "a worker that says nothing for so long is replaced, in seconds",

@@ -57,6 +57,7 @@ def tell_all(request, but=None):
 # In place of the greeting.
 def exits(): sys.exit(3)
 def silent(): stay()
+def greets_late(): time.sleep(2.5); say(HELLO)
 def other_protocol(): say(HELLO | {"proto": 2})
 def other_kind(): say(HELLO | {"kind": "train"})
 def other_version(): say(HELLO | {"version": "0.0.0"})
@@ -148,7 +149,7 @@ def stays(): signal.signal(signal.SIGTERM, signal.SIG_IGN); stay()
 
 
 GREETINGS = {
-    exits, silent, other_protocol, other_kind, other_version, other_vocabulary, other_end,
+    exits, silent, greets_late, other_protocol, other_kind, other_version, other_vocabulary, other_end,
     hello_of_nothing, refuses, garbage, half_a_line, no_end_of_line, nul_bytes, no_utf8, a_number,
     a_list, deep, not_a_hello, killed, dribbles}
 AFTER = {two_hellos, closes_stdout, ignores_stdin, stops_itself, floods_stderr}
