@@ -30,15 +30,13 @@ Batch::Batch(
     std::span<const Prompt> prompts,
     int n,
     const SamplingConfig& sampling,
-    const OnToken& on_token,
-    const OnCompletion& on_completion,
+    const BatchEvents& events,
     GenerateStats& stats)
     : model_(model),
       prompts_(prompts),
       n_(n),
       sampling_(sampling),
-      on_token_(on_token),
-      on_completion_(on_completion),
+      events_(events),
       stats_(stats),
       state_(model.decoder, most_tokens(prompts, sampling)),
       prefill_(model.decoder, sampling.prefill_chunk),
@@ -115,6 +113,9 @@ void Batch::run_prompts() {
   int first = static_cast<int>(waiting_) - prefill_.num_prompts();
   for (auto& [cache, logits] : prefill_.run())
     ready_.push_back({first++, 0, state_.hold(cache), logits});
+  if (prefill_.num_run() == told_run_) return;
+  told_run_ = prefill_.num_run();
+  if (events_.on_prefill) events_.on_prefill(told_run_);
 }
 
 // As many rows as there are places; their first tokens are drawn at once.
@@ -239,11 +240,13 @@ void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
     auto& row = *rows[i];
     if (row.done()) continue;
     row.push(tokens[i], logprobs[i]);
-    if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
+    if (events_.on_token)
+      events_.on_token(row.prompt(), row.index(), tokens[i], row.done());
     if (!row.done()) continue;
     row.finish();
     --left_[row.prompt()];
-    if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
+    if (events_.on_completion)
+      events_.on_completion(row.prompt(), row.index(), row.completion());
   }
 }
 

@@ -63,6 +63,10 @@ using OnToken = std::function<void(int prompt, int row, int token, bool last)>;
 /// Called on the caller's thread for every completion as it ends, while others go on.
 using OnCompletion = std::function<void(int prompt, int row, const Completion&)>;
 
+/// Called on the caller's thread after each chunk of prompts that others follow: how
+/// many tokens of prompts have been run so far.
+using OnPrefill = std::function<void(int64_t tokens)>;
+
 /// `n` completions of each prompt, prompts in order, rows in order. A completion
 /// depends only on the model, the prompt, the sampling settings and (seed, prompt key,
 /// row), not on what else is in the batch: to the bit on a CPU, where no row is longer
@@ -76,6 +80,7 @@ std::vector<std::vector<Completion>> generate(
     const SamplingConfig& sampling,
     const OnToken& on_token = {},
     GenerateStats* stats = nullptr,
-    const OnCompletion& on_completion = {});
+    const OnCompletion& on_completion = {},
+    const OnPrefill& on_prefill = {});
 
 }  // namespace pupil

@@ -48,6 +48,27 @@ TEST_F(WorkerOfARun, StreamsWhatItWouldReplyAtTheEnd) {
   EXPECT_GT(reply["usage"]["peak_memory_bytes"], 0);
 }
 
+TEST_F(WorkerOfARun, TellsProgressBeforeTheFirstToken) {
+  WorkerClient worker({"generate", "--model", model(), "--rollout.prefill_chunk=10"});
+  json request = {
+      {"op", "generate"},
+      {"id", 1},
+      {"input_ids", std::vector<int>(200, 5)},
+      {"max_tokens", 4},
+      {"progress_s", 1e-9}};
+  worker.send(json_text(request) + "\n");
+  for (int chunk = 1; chunk < 20; ++chunk) {
+    auto progress = worker.receive()["progress"];
+    EXPECT_EQ(
+        progress,
+        json({{"prompt_tokens", 10 * chunk}, {"tokens", 0}, {"completions", 0}}));
+  }
+  auto message = worker.receive();
+  EXPECT_EQ(message["progress"]["tokens"], 1) << message;
+  while (message.contains("progress")) message = worker.receive();
+  EXPECT_EQ(message["ok"], true);
+}
+
 TEST_F(WorkerOfARun, TellsItsModelsFilesApart) {
   WorkerClient worker({"generate", "--model", model()});
   auto before = worker.ask({{"op", "fingerprint"}, {"id", 1}});

@@ -38,6 +38,10 @@ def completion(request, prompt, row):
             "logprobs": [-0.5, -0.25, -0.125], "finish_reason": "stop"}
 
 
+def progress(request, tokens, prompt_tokens):
+    say({"id": request["id"], "progress": {"tokens": tokens, "prompt_tokens": prompt_tokens}})
+
+
 def tell(request, **change):
     """The first completion, changed."""
     say({"id": request["id"], "completion": completion(request, 0, 0) | change})
@@ -134,9 +138,16 @@ def dies_between(request): tell(request); os._exit(0)
 def never_answers(request): tell(request); stay()
 def late(request): time.sleep(1.5)
 def same_progress(request):
-    while True: say({"id": request["id"], "progress": {"tokens": 3}})
+    while True: progress(request, 3, 2)
+def falling_progress(request): progress(request, 2, 2); progress(request, 3, 1)
 def endless_progress(request):
-    for count in range(1, FOREVER): say({"id": request["id"], "progress": {"tokens": count}})
+    for count in range(1, FOREVER): progress(request, count, 0)
+def endless_prompts(request):
+    for count in range(1, FOREVER): progress(request, 0, count)
+def runs_prompts(request):
+    for count in range(1, 4): time.sleep(0.8); progress(request, 0, count)
+    tell_all(request)
+    reply(request)
 def progress_no_object(request): say({"id": request["id"], "progress": 7})
 def leaves_a_child(request):
     if os.fork() == 0: stay()

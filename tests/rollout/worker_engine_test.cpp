@@ -191,7 +191,9 @@ const BadCase kTroubles[] = {
     {"dies_between", "ended with exit code 0"},
     {"never_answers", "said nothing for 0.3 s (rollout.worker_timeout_s)", true},
     {"late", "said nothing for 0.3 s", true},
-    {"same_progress", "told progress of 3 tokens after 3"},
+    {"same_progress", "told progress of 3 tokens and 2 of prompts after 3 and 2"},
+    {"falling_progress", "told progress of 3 tokens and 1 of prompts after 2 and 2"},
+    {"endless_prompts", "prompt_tokens: expected a whole number from 0 to 4"},
     {"endless_progress", "tokens: expected a whole number from 0 to 16"},
     {"progress_no_object", "expected 'progress' {...}"},
     {"leaves_a_child", "ended with exit code 0"},
@@ -314,6 +316,11 @@ TEST_F(WorkerEngineTest, AGreetingHasATimeOfItsOwn) {
   expect_one_line(error_of(silent), "said nothing for 0.3 s (rollout.worker_start_s)");
   std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   EXPECT_LT(took.count(), kLong / 2);
+}
+
+TEST_F(WorkerEngineTest, PromptsThatAreRunForLongAreWaitedFor) {
+  BadWorkers workers("runs_prompts", 1, kPatient, 1);
+  expect_good_samples(workers, workers.sample(prompts()));
 }
 
 TEST_F(WorkerEngineTest, ASecondAnswerIsNotTakenForTheNextOne) {
