@@ -53,7 +53,7 @@ class Batch {
   void advance();
   void begin_prompts();
   bool has_room() const;
-  int64_t most_cache_bytes() const;
+  int64_t rows_beside(size_t prompts) const;
   void run_prompts();
   void join_rows();
   void add_rows(ReadyPrompt& ready, int count, std::vector<Row*>& fresh);
@@ -79,6 +79,7 @@ class Batch {
   std::span<const Prompt> prompts_;
   int n_;
   const SamplingConfig& sampling_;
+  const int max_rows_;
   BatchEvents events_;
   GenerateStats& stats_;
   DecodeState state_;

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "mlx/device.h"
 #include "rollout/batch.h"
 
 namespace pupil {
@@ -38,6 +39,10 @@ void count_tokens(
 }
 
 }  // namespace
+
+int rows_at_once(std::optional<int> max_rows) {
+  return max_rows.value_or(mx::default_device() == mx::Device::gpu ? 64 : 32);
+}
 
 std::vector<std::vector<Completion>> generate(
     const Model& model,

@@ -117,6 +117,9 @@ TEST(Bench, TimesARolloutOfManyPrompts) {
       json::parse(world.run(command + "--json").output).at("rollout").at("new_tokens"));
   for (const char* figure : {"tok_s", "crowded_occupancy", "cache_mb", "longest_gap_s"})
     EXPECT_GT(rollout.at(figure).get<double>(), 0) << figure;
+  EXPECT_GE(rollout.at("copied_mb"), rollout.at("cache_mb"));  // both rounded
+  EXPECT_LT(rollout.at("share_of_copied"), 1);
+  EXPECT_LT(rollout.at("cache_share"), rollout.at("share_of_copied"));
   double steps = rollout.at("steps"), share = rollout.at("occupancy");
   EXPECT_NEAR(
       share * steps * 8, rollout.at("new_tokens").get<double>(), 0.01 * steps * 8);
