@@ -12,6 +12,7 @@
 #include "app/bench_work.h"
 #include "app/commands.h"
 #include "app/machine.h"
+#include "app/threads_option.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "base/progress.h"
@@ -35,7 +36,8 @@ constexpr int kBatches[] = {1, 8};  // of the table by context
 
 struct BenchOptions {
   std::string model, shape;
-  int runs = 3, threads = 0;
+  int runs = 3;
+  std::optional<int> threads;
   bool json = false, first_step = false;
   PolicyWork work;
   std::vector<int> contexts;  // empty: no table by context
@@ -156,11 +158,15 @@ class Bench {
   void add_the_rest(Json& report) {
     report["sft_step"] = step([&] { return model_.supervised_step(); }, false);
     report["start_to_first_token_s"] = start_to(
-        {"generate", "--model", model_dir_, "--raw", "--prompt", "def"},
-        {"--max-tokens", "1"});
-    report["start_to_first_step_s"] = start_to(
-        {"bench", "--model", model_dir_, "--first-step"},
-        {"--threads", std::to_string(options_.threads)});
+        {"generate",
+         "--model",
+         model_dir_,
+         "--raw",
+         "--prompt",
+         "def",
+         "--max-tokens=1"});
+    report["start_to_first_step_s"] =
+        start_to({"bench", "--model", model_dir_, "--first-step"});
   }
 
   // The median of `runs` values, after one to warm up.
@@ -213,9 +219,9 @@ class Bench {
   }
 
   // Wall time of another process of this program, from its start to its end.
-  double start_to(std::vector<std::string> arguments, std::vector<std::string> more) {
+  double start_to(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), own_executable());
-    arguments.insert(arguments.end(), more.begin(), more.end());
+    arguments.push_back("--threads=" + std::to_string(options_.threads.value_or(0)));
     double seconds = of_runs([&] {
       ProcessOptions options;
       options.argv = arguments;
@@ -256,7 +262,7 @@ void run_bench(const BenchOptions& options) {
   if (options.model.empty() == options.shape.empty()) {
     throw UsageError("[command line] expected either --model or --shape");
   }
-  cpu::set_num_threads(options.threads);
+  use_threads(options.threads);
   std::unique_ptr<TemporaryModel> temporary;
   if (!options.shape.empty()) {
     temporary = std::make_unique<TemporaryModel>(options.shape, Quantization{64, 4});
@@ -321,9 +327,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--runs", options->runs, "runs of each work; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
-  command->add_option("--threads", options->threads, "0: one a core")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_threads_option(*command, options->threads);
   add_contexts(*command, *options);
   add_policy_work(*command, *options);
   command->add_flag(

@@ -5,6 +5,7 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/threads_option.h"
 #include "app/worker_loop.h"
 #include "app/worker_ops.h"
 #include "config/load_config.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct WorkerOptions {
   std::string model, adapter, config;
+  std::optional<int> threads;
   std::vector<std::string> overrides;
 };
 
@@ -22,6 +24,7 @@ Config read_config(const WorkerOptions& options) {
   auto config = load_config(options.config, options.overrides);
   if (!options.model.empty()) config.hardware.mlx_model_path = options.model;
   if (!options.adapter.empty()) config.model.adapter_path = options.adapter;
+  if (options.threads) config.hardware.threads = *options.threads;
   return resolved(config);
 }
 
@@ -66,6 +69,7 @@ void add_kind(CLI::App& worker, bool trains, const char* name, const char* help)
   command->add_option("--model", options->model, "MLX model directory");
   command->add_option("--adapter", options->adapter, "adapter to begin with");
   command->add_option("-c,--config", options->config, "config.yaml (see `pupil init`)");
+  add_threads_option(*command, options->threads);
   command->footer("--section.key=value changes any key of the config.");
   command->allow_extras();
   command->callback([options, command, trains] {

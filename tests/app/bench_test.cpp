@@ -136,6 +136,25 @@ TEST(Bench, RefusesARolloutThatDoesNotFit) {
   EXPECT_TRUE(failed(world.run(command + "--tasks nowhere.jsonl"), 1, "nowhere"));
 }
 
+TEST(Bench, CommandsTakeThreadsAlike) {
+  TinyWorld world;
+  world.write("ids.jsonl", "{\"input_ids\":[5,9,33]}\n");
+  std::pair<std::string, std::string> commands[] = {
+      {"generate --model model --prompt a --max-tokens 2", ""},
+      {"logprobs --model model", " < ids.jsonl"},
+      {"eval --model model --tasks tasks.jsonl --max-tokens 2", ""},
+      {"bench --model model --runs 1 --only-step", ""},
+      {"worker generate --model model", " < /dev/null"}};
+  for (const auto& [command, input] : commands) {
+    auto run = world.run(command + " --threads 3" + input);
+    EXPECT_EQ(run.exit_code, 0) << command << run.errors;
+    for (const char* wrong : {"-1", "2000", "many"})
+      EXPECT_TRUE(
+          failed(world.run(command + " --threads=" + wrong + input), 2, "threads"))
+          << command;
+  }
+}
+
 TEST(Bench, WantsOneModel) {
   TinyWorld world;
   EXPECT_TRUE(failed(world.run("bench"), 2, "expected either --model or --shape"));

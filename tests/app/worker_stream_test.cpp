@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "app/tiny_student.h"
@@ -67,6 +68,23 @@ TEST_F(WorkerOfARun, TellsProgressBeforeTheFirstToken) {
   EXPECT_EQ(message["progress"]["tokens"], 1) << message;
   while (message.contains("progress")) message = worker.receive();
   EXPECT_EQ(message["ok"], true);
+}
+
+size_t threads_after_work(WorkerClient& worker) {
+  auto reply = worker.ask(
+      {{"op", "generate"}, {"id", 1}, {"input_ids", {5, 6, 7}}, {"max_tokens", 4}});
+  EXPECT_EQ(reply["ok"], true) << reply;
+  auto tasks = "/proc/" + std::to_string(worker.child().pid()) + "/task";
+  std::filesystem::directory_iterator all(tasks);
+  return static_cast<size_t>(std::distance(all, {}));
+}
+
+TEST_F(WorkerOfARun, ComputesWithAsManyThreadsAsItIsTold) {
+  WorkerClient one({"generate", "--model", model(), "--threads", "1"});
+  WorkerClient four({"generate", "--model", model(), "--threads=4"});
+  WorkerClient same({"generate", "--model", model(), "--hardware.threads=4"});
+  EXPECT_EQ(threads_after_work(four), threads_after_work(one) + 3);
+  EXPECT_EQ(threads_after_work(same), threads_after_work(four));
 }
 
 TEST_F(WorkerOfARun, TellsItsModelsFilesApart) {
