@@ -32,7 +32,8 @@ using Json = nlohmann::ordered_json;
 // Works that are run --runs times, and once to warm up: all, and the policy step.
 constexpr int kWorks = 7, kStepWorks = 1;
 
-constexpr int kBatches[] = {1, 8};  // of the table by context
+constexpr int kBatches[] = {1, 8};      // of the table by context
+constexpr int kContexts[] = {64, 512};  // where nothing is asked
 
 struct BenchOptions {
   std::string model, shape;
@@ -40,7 +41,7 @@ struct BenchOptions {
   std::optional<int> threads;
   bool json = false, first_step = false;
   PolicyWork work;
-  std::vector<int> contexts;  // empty: no table by context
+  std::vector<int> contexts;  // of the table by context; empty: see contexts_of
   bool only_step = false;
   std::string checkpointing = "auto";
   bool only_rollout = false;
@@ -56,6 +57,12 @@ double median(std::vector<double> values) {
 
 double rounded(double value, double unit) {
   return std::round(value / unit) * unit;
+}
+
+// Whoever asks for the step alone waits for nothing else.
+std::vector<int> contexts_of(const BenchOptions& options) {
+  if (options.only_step || !options.contexts.empty()) return options.contexts;
+  return {std::begin(kContexts), std::end(kContexts)};
 }
 
 // What has to be the same for two runs to be compared.
@@ -76,6 +83,7 @@ class Bench {
   Bench(const BenchOptions& options, std::string model_dir)
       : options_(options),
         model_dir_(std::move(model_dir)),
+        contexts_(contexts_of(options)),
         progress_("bench", "runs", num_works(options) * (options.runs + 1)),
         model_(model_dir_) {}
 
@@ -83,7 +91,7 @@ class Bench {
   Json run() {
     Json report = machine_json(options_);
     if (!options_.only_step) add_sampling(report);
-    if (!options_.contexts.empty()) add_contexts(report);
+    if (!contexts_.empty()) add_contexts(report);
     model_.attach(recompute());
     add_policy_step(report);
     if (!options_.only_step) add_the_rest(report);
@@ -92,7 +100,7 @@ class Bench {
 
  private:
   static int num_works(const BenchOptions& options) {
-    auto contexts = options.contexts.size() * std::size(kBatches);
+    auto contexts = contexts_of(options).size() * std::size(kBatches);
     return (options.only_step ? kStepWorks : kWorks) + static_cast<int>(contexts);
   }
 
@@ -115,7 +123,7 @@ class Bench {
   // null where the model has too few positions.
   void add_contexts(Json& report) {
     report["contexts"] = Json::array();
-    for (int context : options_.contexts) {
+    for (int context : contexts_) {
       for (int batch : kBatches) {
         Json row = {
             {"context", context}, {"batch", batch}, {"new_tokens", kContextNewTokens}};
@@ -236,6 +244,7 @@ class Bench {
 
   const BenchOptions& options_;
   std::string model_dir_;
+  std::vector<int> contexts_;
   Progress progress_;
   BenchModel model_;
 };
@@ -285,7 +294,8 @@ void add_contexts(CLI::App& command, BenchOptions& options) {
       .add_option(
           "--contexts",
           options.contexts,
-          "also prefill and decode for 1 and 8 prompts of so many tokens: 64,512,2048")
+          "prefill and decode for 1 and 8 prompts of so many tokens; default: 64,512, "
+          "with --only-step none")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(1, 1 << 20));

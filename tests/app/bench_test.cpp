@@ -37,6 +37,8 @@ TEST(Bench, ReportsEveryFigure) {
         "/sft_step/peak_mb",
         "/start_to_first_token_s",
         "/start_to_first_step_s",
+        "/contexts/0/prefill_tok_s",
+        "/contexts/0/decode_tok_s",
         "/parts/decode_8/SampleTokens",
         "/parts/grpo_step/AdaptedProduct"}) {
     expect_positive(report, pointer);
@@ -54,6 +56,7 @@ TEST(Bench, PrintsATableForPeople) {
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   EXPECT_NE(run.output.find("decode, 8 rows"), std::string::npos);
   EXPECT_NE(run.output.find("outside kernels"), std::string::npos);
+  EXPECT_NE(run.output.find("prefill tok/s"), std::string::npos);
 }
 
 TEST(Bench, TimesAPolicyStepOfAnySize) {
@@ -64,6 +67,7 @@ TEST(Bench, TimesAPolicyStepOfAnySize) {
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   auto report = json::parse(run.output);
   EXPECT_FALSE(report.contains("prefill_tok_s"));
+  EXPECT_FALSE(report.contains("contexts"));
   const auto& step = report.at("grpo_step");
   EXPECT_EQ(step.at("rows"), 3);
   EXPECT_EQ(step.at("prompt_tokens"), 20);
