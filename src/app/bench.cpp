@@ -12,6 +12,7 @@
 #include "app/bench_work.h"
 #include "app/commands.h"
 #include "app/machine.h"
+#include "app/threads_option.h"
 #include "base/error.h"
 #include "base/process.h"
 #include "base/progress.h"
@@ -31,14 +32,16 @@ using Json = nlohmann::ordered_json;
 // Works that are run --runs times, and once to warm up: all, and the policy step.
 constexpr int kWorks = 7, kStepWorks = 1;
 
-constexpr int kBatches[] = {1, 8};  // of the table by context
+constexpr int kBatches[] = {1, 8};      // of the table by context
+constexpr int kContexts[] = {64, 512};  // where nothing is asked
 
 struct BenchOptions {
   std::string model, shape;
-  int runs = 3, threads = 0;
+  int runs = 3;
+  std::optional<int> threads;
   bool json = false, first_step = false;
   PolicyWork work;
-  std::vector<int> contexts;  // empty: no table by context
+  std::vector<int> contexts;  // of the table by context; empty: see contexts_of
   bool only_step = false;
   std::string checkpointing = "auto";
   bool only_rollout = false;
@@ -54,6 +57,12 @@ double median(std::vector<double> values) {
 
 double rounded(double value, double unit) {
   return std::round(value / unit) * unit;
+}
+
+// Whoever asks for the step alone waits for nothing else.
+std::vector<int> contexts_of(const BenchOptions& options) {
+  if (options.only_step || !options.contexts.empty()) return options.contexts;
+  return {std::begin(kContexts), std::end(kContexts)};
 }
 
 // What has to be the same for two runs to be compared.
@@ -74,6 +83,7 @@ class Bench {
   Bench(const BenchOptions& options, std::string model_dir)
       : options_(options),
         model_dir_(std::move(model_dir)),
+        contexts_(contexts_of(options)),
         progress_("bench", "runs", num_works(options) * (options.runs + 1)),
         model_(model_dir_) {}
 
@@ -81,7 +91,7 @@ class Bench {
   Json run() {
     Json report = machine_json(options_);
     if (!options_.only_step) add_sampling(report);
-    if (!options_.contexts.empty()) add_contexts(report);
+    if (!contexts_.empty()) add_contexts(report);
     model_.attach(recompute());
     add_policy_step(report);
     if (!options_.only_step) add_the_rest(report);
@@ -90,7 +100,7 @@ class Bench {
 
  private:
   static int num_works(const BenchOptions& options) {
-    auto contexts = options.contexts.size() * std::size(kBatches);
+    auto contexts = contexts_of(options).size() * std::size(kBatches);
     return (options.only_step ? kStepWorks : kWorks) + static_cast<int>(contexts);
   }
 
@@ -113,7 +123,7 @@ class Bench {
   // null where the model has too few positions.
   void add_contexts(Json& report) {
     report["contexts"] = Json::array();
-    for (int context : options_.contexts) {
+    for (int context : contexts_) {
       for (int batch : kBatches) {
         Json row = {
             {"context", context}, {"batch", batch}, {"new_tokens", kContextNewTokens}};
@@ -156,11 +166,15 @@ class Bench {
   void add_the_rest(Json& report) {
     report["sft_step"] = step([&] { return model_.supervised_step(); }, false);
     report["start_to_first_token_s"] = start_to(
-        {"generate", "--model", model_dir_, "--raw", "--prompt", "def"},
-        {"--max-tokens", "1"});
-    report["start_to_first_step_s"] = start_to(
-        {"bench", "--model", model_dir_, "--first-step"},
-        {"--threads", std::to_string(options_.threads)});
+        {"generate",
+         "--model",
+         model_dir_,
+         "--raw",
+         "--prompt",
+         "def",
+         "--max-tokens=1"});
+    report["start_to_first_step_s"] =
+        start_to({"bench", "--model", model_dir_, "--first-step"});
   }
 
   // The median of `runs` values, after one to warm up.
@@ -213,9 +227,9 @@ class Bench {
   }
 
   // Wall time of another process of this program, from its start to its end.
-  double start_to(std::vector<std::string> arguments, std::vector<std::string> more) {
+  double start_to(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), own_executable());
-    arguments.insert(arguments.end(), more.begin(), more.end());
+    arguments.push_back("--threads=" + std::to_string(options_.threads.value_or(0)));
     double seconds = of_runs([&] {
       ProcessOptions options;
       options.argv = arguments;
@@ -230,6 +244,7 @@ class Bench {
 
   const BenchOptions& options_;
   std::string model_dir_;
+  std::vector<int> contexts_;
   Progress progress_;
   BenchModel model_;
 };
@@ -256,7 +271,7 @@ void run_bench(const BenchOptions& options) {
   if (options.model.empty() == options.shape.empty()) {
     throw UsageError("[command line] expected either --model or --shape");
   }
-  cpu::set_num_threads(options.threads);
+  use_threads(options.threads);
   std::unique_ptr<TemporaryModel> temporary;
   if (!options.shape.empty()) {
     temporary = std::make_unique<TemporaryModel>(options.shape, Quantization{64, 4});
@@ -279,7 +294,8 @@ void add_contexts(CLI::App& command, BenchOptions& options) {
       .add_option(
           "--contexts",
           options.contexts,
-          "also prefill and decode for 1 and 8 prompts of so many tokens: 64,512,2048")
+          "prefill and decode for 1 and 8 prompts of so many tokens; default: 64,512, "
+          "with --only-step none")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(1, 1 << 20));
@@ -321,9 +337,7 @@ void add_bench(CLI::App& app) {
   command->add_option("--runs", options->runs, "runs of each work; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
-  command->add_option("--threads", options->threads, "0: one a core")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_threads_option(*command, options->threads);
   add_contexts(*command, *options);
   add_policy_work(*command, *options);
   command->add_flag(

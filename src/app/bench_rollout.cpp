@@ -113,7 +113,7 @@ Json work_json(const RolloutWork& work) {
       {"rows", work.rows},
       {"ends", work.tasks.empty() ? "drawn" : "the model's own"},
       {"limits", work.limits},
-      {"max_rows", work.sampling.max_rows},
+      {"max_rows", rows_at_once(work.sampling.max_rows)},
       {"prefill_chunk", work.sampling.prefill_chunk},
       {"kv_bits", work.kv_bits},
       {"long_prompt", work.long_prompt}};
@@ -121,6 +121,7 @@ Json work_json(const RolloutWork& work) {
 
 Json figures_json(const GenerateStats& stats, double seconds, uint64_t peak) {
   auto cache = static_cast<double>(stats.cache_bytes);
+  auto copied = static_cast<double>(stats.copied_bytes);
   auto unshared = static_cast<double>(stats.unshared_bytes);
   return {
       {"prompt_tokens", stats.prompt_tokens},
@@ -132,6 +133,8 @@ Json figures_json(const GenerateStats& stats, double seconds, uint64_t peak) {
       {"crowded_occupancy", rounded(stats.crowded_occupancy(), 1e4)},
       {"longest_gap_s", rounded(stats.longest_gap_s, 1e4)},
       {"cache_mb", megabytes(cache)},
+      {"copied_mb", megabytes(copied)},
+      {"share_of_copied", rounded(cache / copied, 1e4)},
       {"unshared_mb", megabytes(unshared)},
       {"cache_share", rounded(cache / unshared, 1e4)},
       {"peak_mb", megabytes(static_cast<double>(peak))}};
@@ -175,8 +178,11 @@ void add_rollout_options(CLI::App& command, RolloutWork& work) {
           "rollout: tokens of a prompt midway; 0: none")
       ->capture_default_str()
       ->check(within<int>({0, 1 << 20}));
-  command.add_option("--max-rows", work.sampling.max_rows, "rollout: rows at once")
-      ->capture_default_str()
+  command
+      .add_option(
+          "--max-rows",
+          work.sampling.max_rows,
+          "rollout: rows at once; default: 32 on a CPU, 64 on a GPU")
       ->check(within<int>(kAtLeastOne));
   command
       .add_option("--kv-bits", work.kv_bits, "rollout: 8: a cache in 8 bits; 0: none")
@@ -225,8 +231,10 @@ std::string rollout_text(const Json& r) {
   row("  while prompts waited", number_text(r["crowded_occupancy"], 1, 100), "%");
   row("longest time between two steps", number_text(r["longest_gap_s"], 3), "s");
   row("keys and values, at the most", number_text(r["cache_mb"], 1), "MB");
-  row("  unshared, with room for the limit", number_text(r["unshared_mb"], 1), "MB");
-  row("  share", number_text(r["cache_share"], 1, 100), "%");
+  row("  with the prompt's in each row", number_text(r["copied_mb"], 1), "MB");
+  row("    share", number_text(r["share_of_copied"], 1, 100), "%");
+  row("  and room for the limit", number_text(r["unshared_mb"], 1), "MB");
+  row("    share", number_text(r["cache_share"], 1, 100), "%");
   row("peak memory", number_text(r["peak_mb"], 0), "MB");
   return title(r) + "\n\n" + terminal_table(table);
 }

@@ -9,6 +9,7 @@
 #include "app/eval_plan.h"
 #include "app/eval_policies.h"
 #include "app/number_option.h"
+#include "app/threads_option.h"
 #include "base/json.h"
 #include "base/signals.h"
 #include "train/comparison_text.h"
@@ -74,6 +75,7 @@ void declare_what(CLI::App& command, EvalOptions& o) {
       "--judge",
       o.judge,
       "ask the teacher whose answer is better, the adapter's or the base's");
+  add_threads_option(command, o.threads);
   command.add_flag("--json", o.json, "print report.json instead of the summary");
 }
 

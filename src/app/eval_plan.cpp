@@ -34,6 +34,7 @@ Config read_config(const EvalOptions& options) {
   if (!options.adapter.empty()) config.model.adapter_path = options.adapter;
   if (!options.tasks.empty()) config.data.eval = options.tasks;
   if (options.limit) config.data.limit = options.limit;
+  if (options.threads) config.hardware.threads = *options.threads;
   return config;
 }
 

@@ -20,6 +20,7 @@ struct EvalOptions {
   std::optional<float> temperature;  // none: greedy for one sample, else the config's
   std::optional<int> max_tokens;     // none: the config's, 512 without one
   std::optional<int> limit;          // none: all tasks
+  std::optional<int> threads;        // none: the config's
   bool judge = false, json = false;
   std::vector<std::string> overrides;
 };

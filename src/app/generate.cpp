@@ -11,6 +11,7 @@
 #include "app/machine.h"
 #include "app/number_option.h"
 #include "app/prompt_tokens.h"
+#include "app/threads_option.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "models/adapters.h"
@@ -25,6 +26,7 @@ struct GenerateOptions {
   std::optional<std::string> prompt, prompts;
   bool raw = false, json = false;
   int n = 1, kv_bits = 0;
+  std::optional<int> threads;
   SamplingConfig sampling;
   std::vector<std::string> biases;  // as text; what they say is in `sampling`
 
@@ -114,6 +116,7 @@ void declare_sampling(CLI::App& command, GenerateOptions& o) {
           "--kv-bits", o.kv_bits, "8: keys and values in 8 bits; 0: as they are")
       ->capture_default_str()
       ->check(CLI::IsMember({0, 8}));
+  add_threads_option(command, o.threads);
   command.add_flag("--json", o.json, "one JSON object a completion");
 }
 
@@ -225,6 +228,7 @@ void print_speed(const GenerateStats& s, size_t num_rows) {
 }
 
 void run(const GenerateOptions& o) {
+  use_threads(o.threads);
   auto lines = read_prompts(o);
   auto model = load_model(o.model);
   if (!o.adapter.empty()) load_adapters(model.decoder, o.adapter);

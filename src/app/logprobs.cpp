@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "app/commands.h"
+#include "app/threads_option.h"
 #include "base/json.h"
 #include "models/adapters.h"
 #include "models/attend.h"
@@ -98,9 +99,11 @@ nlohmann::ordered_json perplexity(const std::vector<float>& logprobs) {
 struct LogprobsOptions {
   std::string model, adapter;
   int kv_bits = 0;
+  std::optional<int> threads;
 };
 
 void run(const LogprobsOptions& o) {
+  use_threads(o.threads);
   auto model = load_model(o.model);
   if (!o.adapter.empty()) load_adapters(model.decoder, o.adapter);
   model.decoder.kv_bits = o.kv_bits;
@@ -136,6 +139,7 @@ void add_logprobs(CLI::App& app) {
           "divergence from those without; 0: without")
       ->capture_default_str()
       ->check(CLI::IsMember({0, 8}));
+  add_threads_option(*command, o->threads);
   command->footer(
       "{\"input_ids\":[..]} or {\"text\":\"..\"} -> "
       "{\"logprobs\":[..],\"perplexity\"}: "

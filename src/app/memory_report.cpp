@@ -34,13 +34,18 @@ StepSizes sampling_sizes(const Session& session) {
     of_prompt = std::min(of_prompt, samples);
   }
   StepSizes sizes;
-  sizes.decoding_rows = std::min(rows, sampling_config(config).max_rows);
+  sizes.decoding_rows = std::min(rows, rows_at_once(config.rollout.room.max_rows));
   sizes.decoding_prompts = std::max(1, sizes.decoding_rows / of_prompt);
   sizes.group_rows = group;
   sizes.prompt_tokens =
       std::max(longest(session.train_tasks), longest(session.eval_tasks));
   sizes.new_tokens = config.rollout.max_completion_length;
   return sizes;
+}
+
+// Lessons are not sampled.
+std::string rows_text(int rows) {
+  return rows > 0 ? " for " + std::to_string(rows) + " rows" : "";
 }
 
 }  // namespace
@@ -65,15 +70,17 @@ void choose_microbatch(Session& session) {
 }
 
 MemoryPlan memory_plan(const Session& session, int64_t update_bytes) {
+  auto sizes = step_sizes(session);
   auto learner = learner_config(session.config);
   auto plan = plan_memory(
       session.model.decoder,
-      step_sizes(session),
+      sizes,
       update_bytes,
       held_memory_bytes(),
       learner.gradient_checkpointing,
       learner.activation_budget);
   plan.samples_apart = session.worker != nullptr;
+  plan.decoding_rows = sizes.decoding_rows;
   return plan;
 }
 
@@ -84,7 +91,8 @@ std::string memory_text(const MemoryPlan& plan) {
       gigabytes_text(mx::get_memory_limit()) + " (" + gigabytes_text(plan.held) +
       (apart ? " held by each of two processes, optimizer " : " held, optimizer ") +
       gigabytes_text(plan.optimizer) + (apart ? ", sampling " : ", then sampling ") +
-      gigabytes_text(plan.sampling) + (apart ? ", activations " : " or activations ") +
+      gigabytes_text(plan.sampling) + rows_text(plan.decoding_rows) +
+      (apart ? ", activations " : " or activations ") +
       gigabytes_text(plan.activations);
   return text + (plan.recomputes ? ", blocks computed again)" : ")");
 }

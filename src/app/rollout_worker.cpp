@@ -43,7 +43,7 @@ std::vector<std::string> worker_command(const Config& config) {
       option("hardware.device", hardware.device),
       option("hardware.threads", hardware.threads),
       option("hardware.memory_limit_gb", hardware.memory_limit_gb),
-      option("rollout.max_rows", room.max_rows),
+      option("rollout.max_rows", rows_at_once(room.max_rows)),
       option("rollout.cache_memory_mb", room.cache_memory_mb),
       option("rollout.prefill_chunk", room.prefill_chunk),
       option("rollout.kv_bits", room.kv_bits)};
@@ -73,6 +73,7 @@ WorkerOptions rollout_worker_options(const Config& config) {
        config.teacher.api_key_env.value_or("OPENAI_API_KEY")});
   if (const auto& run_dir = config.logging.run_dir)
     options.errors_path = *run_dir + "/worker.stderr";
+  options.start_s = config.rollout.engine.worker_start_s;
   options.timeout_s = config.rollout.engine.worker_timeout_s;
   return options;
 }

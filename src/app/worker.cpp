@@ -5,10 +5,10 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/threads_option.h"
 #include "app/worker_loop.h"
 #include "app/worker_ops.h"
 #include "config/load_config.h"
-#include "models/adapters.h"
 
 namespace pupil {
 
@@ -16,6 +16,7 @@ namespace {
 
 struct WorkerOptions {
   std::string model, adapter, config;
+  std::optional<int> threads;
   std::vector<std::string> overrides;
 };
 
@@ -23,6 +24,7 @@ Config read_config(const WorkerOptions& options) {
   auto config = load_config(options.config, options.overrides);
   if (!options.model.empty()) config.hardware.mlx_model_path = options.model;
   if (!options.adapter.empty()) config.model.adapter_path = options.adapter;
+  if (options.threads) config.hardware.threads = *options.threads;
   return resolved(config);
 }
 
@@ -35,13 +37,9 @@ nlohmann::ordered_json hello_of(const char* kind, const Model& model) {
       {"eos_ids", model.eos_ids}};
 }
 
-// What can be sampled from needs no adapter to be trained.
-Model model_of(const Config& config, bool trains) {
-  if (trains) return loaded_model(config);
+Model plain_model(const Config& config) {
   choose_hardware(config.hardware);
   auto model = load_model(config.hardware.mlx_model_path);
-  if (config.model.adapter_path)
-    load_adapters(model.decoder, *config.model.adapter_path);
   model.decoder.kv_bits = kv_bits_of(config);
   return model;
 }
@@ -50,12 +48,13 @@ void run_worker(const WorkerOptions& options, bool trains) {
   WorkerLoop loop;
   try {
     auto config = read_config(options);
-    auto model = model_of(config, trains);
+    auto model = plain_model(config);
     if (trains) {
       TrainWorker worker(model, config);
       loop.serve(hello_of("train", model), worker.ops());
     } else {
       GenerateWorker worker(model, sampling_config(config));
+      if (config.model.adapter_path) worker.use_adapter(*config.model.adapter_path);
       loop.serve(hello_of("generate", model), worker.ops());
     }
   } catch (const std::exception& error) {
@@ -70,6 +69,7 @@ void add_kind(CLI::App& worker, bool trains, const char* name, const char* help)
   command->add_option("--model", options->model, "MLX model directory");
   command->add_option("--adapter", options->adapter, "adapter to begin with");
   command->add_option("-c,--config", options->config, "config.yaml (see `pupil init`)");
+  add_threads_option(*command, options->threads);
   command->footer("--section.key=value changes any key of the config.");
   command->allow_extras();
   command->callback([options, command, trains] {

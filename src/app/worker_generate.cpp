@@ -153,18 +153,46 @@ OnCompletion stream_of(bool stream, const TellMessage& tell) {
   };
 }
 
-// Tells at most every `seconds` how many tokens there are; 0: never.
-OnToken progress_of(double seconds, const TellMessage& tell) {
-  if (seconds <= 0) return {};
-  return [tell, seconds, watch = Stopwatch(), tokens = 0L, ended = 0L](
-             int, int, int, bool last) mutable {
-    ++tokens;
-    ended += last;
-    if (watch.seconds() < seconds) return;
-    watch.lap();
-    tell({{"progress", {{"tokens", tokens}, {"completions", ended}}}});
-  };
-}
+// Tells at most every `seconds` how far the work is, where it has moved; 0: never.
+class ProgressTeller {
+ public:
+  ProgressTeller(double seconds, const TellMessage& tell)
+      : seconds_(seconds), tell_(tell) {}
+
+  OnToken on_token() {
+    if (seconds_ <= 0) return {};
+    return [this](int, int, int, bool last) {
+      ++tokens_;
+      ended_ += last;
+      tell_if_due();
+    };
+  }
+
+  // Long prompts take their time before the first token.
+  OnPrefill on_prefill() {
+    if (seconds_ <= 0) return {};
+    return [this](int64_t tokens) {
+      prompt_tokens_ = tokens;
+      tell_if_due();
+    };
+  }
+
+ private:
+  void tell_if_due() {
+    if (watch_.seconds() < seconds_) return;
+    watch_.lap();
+    Json progress = {
+        {"prompt_tokens", prompt_tokens_},
+        {"tokens", tokens_},
+        {"completions", ended_}};
+    tell_({{"progress", progress}});
+  }
+
+  double seconds_;
+  const TellMessage& tell_;
+  Stopwatch watch_;
+  int64_t prompt_tokens_ = 0, tokens_ = 0, ended_ = 0;
+};
 
 }  // namespace
 
@@ -211,13 +239,19 @@ Json GenerateWorker::generate(
   auto prompts = prompts_of(model_, json, request);
   int n = whole_within(request, "n", 1, kMaxRows);
   if (n < 1) reject_field("n", "1 to " + std::to_string(kMaxRows), n);
-  auto on_token = progress_of(request.number_within("progress_s", 0, 0, 3600), tell);
+  ProgressTeller progress(request.number_within("progress_s", 0, 0, 3600), tell);
   bool stream = request.flag("stream", false);
   auto sampling = sampling_of(request, engine_);
-  auto on_completion = stream_of(stream, tell);
   GenerateStats stats;
-  auto all =
-      pupil::generate(model_, prompts, n, sampling, on_token, &stats, on_completion);
+  auto all = pupil::generate(
+      model_,
+      prompts,
+      n,
+      sampling,
+      progress.on_token(),
+      &stats,
+      stream_of(stream, tell),
+      progress.on_prefill());
   Json reply = Json::object();
   if (!stream) reply = answer_json(prompts, all, json.contains("prompts"));
   reply["usage"] = {
@@ -228,16 +262,19 @@ Json GenerateWorker::generate(
   return reply;
 }
 
-// What does not load leaves the model as it was.
+void GenerateWorker::use_adapter(const std::string& path) {
+  auto decoder = plain_;
+  pupil::load_adapters(decoder, path);
+  model_.decoder = std::move(decoder);
+}
+
 Json GenerateWorker::load_adapters(const nlohmann::json& request) {
   auto it = request.find("path");
   if (it != request.end() && it->is_null()) {
-    model_.decoder = without_lora(model_.decoder);
+    model_.decoder = plain_;
     return {{"adapter", nullptr}};
   }
-  auto decoder = model_.decoder;
-  pupil::load_adapters(decoder, path_of(request));
-  model_.decoder = std::move(decoder);
+  use_adapter(path_of(request));
   return {{"adapter", path_of(request)}};
 }
 

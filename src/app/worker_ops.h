@@ -15,9 +15,15 @@ namespace pupil {
 /// "generate", "load_adapters" and "fingerprint".
 class GenerateWorker {
  public:
-  /// `engine`: how many rows decode together, and in which memory.
+  /// `model` has no adapter. `engine`: how many rows decode together, and in which
+  /// memory.
   GenerateWorker(Model& model, const SamplingConfig& engine)
-      : model_(model), engine_(engine) {}
+      : model_(model), plain_(model.decoder), engine_(engine) {}
+
+  /// Puts the adapter of this directory on the model as it was loaded, in place of
+  /// another. Throws as pupil::load_adapters, and changes nothing then.
+  void use_adapter(const std::string& path);
+
   WorkerOps ops();
 
  private:
@@ -26,6 +32,8 @@ class GenerateWorker {
   nlohmann::ordered_json load_adapters(const nlohmann::json& request);
 
   Model& model_;
+  // As it was loaded: an adapter of kind "full" replaces weights. It shares the others.
+  const Decoder plain_;
   SamplingConfig engine_;
 };
 
@@ -42,10 +50,10 @@ struct StepSums {
   PolicyMetrics metrics;
 };
 
-/// "train_step", "save_adapters" and "load_adapters". `config`: resolved; the model has
-/// the adapter that it asks for.
+/// "train_step", "save_adapters" and "load_adapters".
 class TrainWorker {
  public:
+  /// `model` has no adapter and gets the one that `config`, resolved, asks for.
   TrainWorker(Model& model, const Config& config);
   WorkerOps ops();
 
@@ -58,6 +66,7 @@ class TrainWorker {
   void begin();
 
   Model& model_;
+  const Decoder plain_;  // as it was loaded
   const Config& config_;
   LoraConfig lora_;
   std::unique_ptr<Learner> learner_;

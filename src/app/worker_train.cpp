@@ -206,10 +206,17 @@ PolicyLossConfig loss_of(const TrlRequest& request) {
 
 TrainWorker::TrainWorker(Model& model, const Config& config)
     : model_(model),
+      plain_(model.decoder),
       config_(config),
       lora_(
           config.model.adapter_path ? read_adapter_config(*config.model.adapter_path)
                                     : config.lora) {
+  const auto& adapter = config.model.adapter_path;
+  if (adapter) {
+    pupil::load_adapters(model_.decoder, *adapter);
+  } else {
+    attach_lora(model_.decoder, config.lora, config.seed);
+  }
   begin();
 }
 
@@ -297,7 +304,7 @@ Json TrainWorker::save_adapters(const nlohmann::json& request) const {
 // it was.
 Json TrainWorker::load_adapters(const nlohmann::json& request) {
   auto path = path_of(request);
-  auto decoder = model_.decoder;
+  auto decoder = plain_;
   pupil::load_adapters(decoder, path);
   lora_ = read_adapter_config(path);
   model_.decoder = std::move(decoder);

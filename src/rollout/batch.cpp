@@ -30,15 +30,14 @@ Batch::Batch(
     std::span<const Prompt> prompts,
     int n,
     const SamplingConfig& sampling,
-    const OnToken& on_token,
-    const OnCompletion& on_completion,
+    const BatchEvents& events,
     GenerateStats& stats)
     : model_(model),
       prompts_(prompts),
       n_(n),
       sampling_(sampling),
-      on_token_(on_token),
-      on_completion_(on_completion),
+      max_rows_(rows_at_once(sampling.max_rows)),
+      events_(events),
       stats_(stats),
       state_(model.decoder, most_tokens(prompts, sampling)),
       prefill_(model.decoder, sampling.prefill_chunk),
@@ -95,35 +94,39 @@ void Batch::begin_prompts() {
 
 // One prompt at least, however large.
 bool Batch::has_room() const {
-  int rows = static_cast<int>(alive_.size()) + rows_to_come();
-  if (rows == 0) return true;
-  if (rows >= sampling_.max_rows) return false;
-  return sampling_.cache_bytes == 0 || most_cache_bytes() <= sampling_.cache_bytes;
+  int64_t rows = std::ssize(alive_) + rows_to_come();
+  return rows == 0 || rows < rows_beside(waiting_ + 1);
 }
 
-// Keys and values of the prompts that have begun and of the next one if every row gets
-// as long as it may.
-int64_t Batch::most_cache_bytes() const {
-  auto own = sampling_.max_tokens + 2 * cpu::kPageTokens;  // the ends of its pages
-  int64_t tokens = 0;
-  for (size_t p = 0; p <= waiting_; ++p)
-    if (left_[p] > 0) tokens += std::ssize(prompts_[p].tokens) + left_[p] * own;
-  return tokens * cache_bytes_per_token(model_.decoder);
+// How many rows fit the budget beside the keys and values of the first `prompts`
+// prompts, each as long as a row may get.
+int64_t Batch::rows_beside(size_t prompts) const {
+  if (sampling_.cache_bytes == 0) return max_rows_;
+  int64_t tokens = sampling_.cache_bytes / cache_bytes_per_token(model_.decoder);
+  for (size_t p = 0; p < prompts; ++p)
+    if (left_[p] > 0) tokens -= std::ssize(prompts_[p].tokens);
+  int64_t own = sampling_.max_tokens + 2 * cpu::kPageTokens;  // the ends of its pages
+  return std::clamp<int64_t>(tokens / own, 0, max_rows_);
 }
 
 void Batch::run_prompts() {
   int first = static_cast<int>(waiting_) - prefill_.num_prompts();
   for (auto& [cache, logits] : prefill_.run())
     ready_.push_back({first++, 0, state_.hold(cache), logits});
+  if (prefill_.num_run() == told_run_) return;
+  told_run_ = prefill_.num_run();
+  if (events_.on_prefill) events_.on_prefill(told_run_);
 }
 
-// As many rows as there are places; their first tokens are drawn at once.
+// As many rows as there are places, one at least in the batch; their first tokens are
+// drawn at once.
 void Batch::join_rows() {
+  auto most = std::max<int64_t>(1, rows_beside(waiting_));
   std::vector<Row*> fresh;
   std::vector<mx::array> logits;
   while (!ready_.empty()) {
     auto& ready = ready_.front();
-    int places = sampling_.max_rows - static_cast<int>(alive_.size());
+    int places = static_cast<int>(most - std::ssize(alive_));
     int count = std::min(n_ - ready.joined, places);
     if (count <= 0) break;
     logits.push_back(mx::repeat(ready.logits, count, 0));
@@ -239,11 +242,13 @@ void Batch::read(const std::vector<Row*>& rows, SampledTokens sampled) {
     auto& row = *rows[i];
     if (row.done()) continue;
     row.push(tokens[i], logprobs[i]);
-    if (on_token_) on_token_(row.prompt(), row.index(), tokens[i], row.done());
+    if (events_.on_token)
+      events_.on_token(row.prompt(), row.index(), tokens[i], row.done());
     if (!row.done()) continue;
     row.finish();
     --left_[row.prompt()];
-    if (on_completion_) on_completion_(row.prompt(), row.index(), row.completion());
+    if (events_.on_completion)
+      events_.on_completion(row.prompt(), row.index(), row.completion());
   }
 }
 
@@ -293,6 +298,8 @@ void Batch::count_memory() {
   stats_.max_rows = std::max(stats_.max_rows, static_cast<int>(alive_.size()));
   stats_.cache_bytes =
       std::max(stats_.cache_bytes, state_.cache_bytes() + prefill_.cache_bytes());
+  stats_.copied_bytes =
+      std::max(stats_.copied_bytes, state_.copied_bytes() + prefill_.cache_bytes());
   stats_.unshared_bytes =
       std::max(stats_.unshared_bytes, cache_bytes_per_token(model_.decoder) * tokens);
 }

@@ -17,6 +17,13 @@
 
 namespace pupil {
 
+/// What a batch tells on its way; any may be empty.
+struct BatchEvents {
+  const OnToken& on_token;
+  const OnCompletion& on_completion;
+  const OnPrefill& on_prefill;
+};
+
 class Batch {
  public:
   /// All arguments must outlive the batch.
@@ -25,8 +32,7 @@ class Batch {
       std::span<const Prompt> prompts,
       int n,
       const SamplingConfig& sampling,
-      const OnToken& on_token,
-      const OnCompletion& on_completion,
+      const BatchEvents& events,
       GenerateStats& stats);
 
   /// Decodes until every row of every prompt has ended; all rows, prompts in order.
@@ -47,7 +53,7 @@ class Batch {
   void advance();
   void begin_prompts();
   bool has_room() const;
-  int64_t most_cache_bytes() const;
+  int64_t rows_beside(size_t prompts) const;
   void run_prompts();
   void join_rows();
   void add_rows(ReadyPrompt& ready, int count, std::vector<Row*>& fresh);
@@ -73,8 +79,8 @@ class Batch {
   std::span<const Prompt> prompts_;
   int n_;
   const SamplingConfig& sampling_;
-  const OnToken& on_token_;
-  const OnCompletion& on_completion_;
+  const int max_rows_;
+  BatchEvents events_;
   GenerateStats& stats_;
   DecodeState state_;
   Prefill prefill_;
@@ -87,6 +93,7 @@ class Batch {
   std::deque<ReadyPrompt> ready_;
   std::vector<int> left_;  // [prompts] rows that have not ended
   size_t waiting_ = 0;     // the first prompt that has not begun
+  int64_t told_run_ = 0;   // tokens of prompts, to `on_prefill`
 };
 
 }  // namespace pupil

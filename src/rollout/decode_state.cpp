@@ -25,6 +25,10 @@ std::vector<SharedPrefix> kept_prefixes(
   return kept;
 }
 
+int64_t bytes_of(const SharedPrefix& prefix) {
+  return static_cast<int64_t>(prefix.k.nbytes() + prefix.v.nbytes());
+}
+
 template <class T>
 void keep_only(std::vector<T>& all, const std::vector<int>& rows) {
   std::vector<T> kept;
@@ -135,12 +139,23 @@ void DecodeState::keep(const std::vector<int>& rows) {
   if (blocks_.empty()) tails_.keep(rows);
 }
 
-int64_t DecodeState::cache_bytes() const {
+int64_t DecodeState::own_bytes() const {
   int64_t bytes = blocks_.empty() ? tails_.bytes() : 0;
   for (const auto& row : pages_) bytes += std::ssize(row.pages()) * page_shape_.bytes();
+  return bytes;
+}
+
+int64_t DecodeState::cache_bytes() const {
+  int64_t bytes = own_bytes();
   for (const auto& prefixes : prefixes_)
-    for (const auto& prefix : prefixes)
-      bytes += static_cast<int64_t>(prefix.k.nbytes() + prefix.v.nbytes());
+    for (const auto& prefix : prefixes) bytes += bytes_of(prefix);
+  return bytes;
+}
+
+int64_t DecodeState::copied_bytes() const {
+  int64_t bytes = own_bytes();
+  for (const auto& prefixes : prefixes_)
+    for (const auto& prefix : prefixes) bytes += prefix.num_rows * bytes_of(prefix);
   return bytes;
 }
 

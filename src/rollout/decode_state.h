@@ -56,9 +56,13 @@ class DecodeState {
   /// Of keys and values, the room that waits for tokens among them.
   int64_t cache_bytes() const;
 
+  /// The same if each row held its prompt's for itself.
+  int64_t copied_bytes() const;
+
  private:
   mx::array run_layers(const mx::array& tokens);
   mx::array run_blocks(const mx::array& tokens);
+  int64_t own_bytes() const;
 
   NoCache no_cache_;
   const Decoder& model_;

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "mlx/device.h"
 #include "rollout/batch.h"
 
 namespace pupil {
@@ -39,6 +40,10 @@ void count_tokens(
 
 }  // namespace
 
+int rows_at_once(std::optional<int> max_rows) {
+  return max_rows.value_or(mx::default_device() == mx::Device::gpu ? 64 : 32);
+}
+
 std::vector<std::vector<Completion>> generate(
     const Model& model,
     std::span<const Prompt> prompts,
@@ -46,14 +51,20 @@ std::vector<std::vector<Completion>> generate(
     const SamplingConfig& sampling,
     const OnToken& on_token,
     GenerateStats* stats,
-    const OnCompletion& on_completion) {
+    const OnCompletion& on_completion,
+    const OnPrefill& on_prefill) {
   GenerateStats unused;
   expect_stop_strings(sampling);
   expect_known_tokens(sampling.rules, model.decoder.config.vocab_size);
   for (const auto& prompt : prompts) expect_room(model, prompt, sampling.max_tokens);
   std::vector<std::vector<Completion>> all(prompts.size());
   Batch batch(
-      model, prompts, n, sampling, on_token, on_completion, stats ? *stats : unused);
+      model,
+      prompts,
+      n,
+      sampling,
+      {on_token, on_completion, on_prefill},
+      stats ? *stats : unused);
   for (auto& row : batch.run()) all[row.prompt()].push_back(row.take());
   if (stats) count_tokens(prompts, all, *stats);
   return all;

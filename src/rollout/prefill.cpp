@@ -17,12 +17,17 @@ void append(std::vector<mx::array>& arrays, const PrefixCache& cache) {
 
 std::vector<RunPrompt> Prefill::run() {
   if (waiting_.empty()) return {};
-  std::vector<mx::array> before;
-  append(before, waiting_.front().cache);
-  mx::eval(before);
+  wait();
   auto ended = take_ended(prefill(model_, next_tokens()));
   start(ended);
   return ended;
+}
+
+// For the chunk before: no more than one is in memory, and whoever watches is told of
+// each.
+void Prefill::wait() {
+  mx::eval(begun_);
+  num_run_ = num_queued_;
 }
 
 // Of the first prompts: as many as a chunk holds.
@@ -36,6 +41,7 @@ std::vector<NextTokens> Prefill::next_tokens() {
     next.push_back({prompt.tokens.first(count), &prompt.cache});
     prompt.tokens = prompt.tokens.subspan(count);
     left -= std::min(left, count);
+    num_queued_ += static_cast<int64_t>(count);
   }
   return next;
 }
@@ -53,10 +59,10 @@ std::vector<RunPrompt> Prefill::take_ended(const mx::array& hidden) {
 }
 
 void Prefill::start(const std::vector<RunPrompt>& ended) {
-  std::vector<mx::array> begun;
-  for (const auto& prompt : ended) begun.push_back(prompt.logits);
-  if (!waiting_.empty()) append(begun, waiting_.front().cache);
-  mx::async_eval(begun);
+  begun_.clear();
+  for (const auto& prompt : ended) begun_.push_back(prompt.logits);
+  if (!waiting_.empty()) append(begun_, waiting_.front().cache);
+  mx::async_eval(begun_);
 }
 
 int64_t Prefill::cache_bytes() const {

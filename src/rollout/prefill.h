@@ -34,6 +34,9 @@ class Prefill {
   /// is in memory.
   std::vector<RunPrompt> run();
 
+  /// Tokens that have been run; of the chunk that was queued last it is not known yet.
+  int64_t num_run() const { return num_run_; }
+
   /// Of the keys and values of prompts that have not ended.
   int64_t cache_bytes() const;
 
@@ -43,6 +46,7 @@ class Prefill {
     PrefixCache cache;            // of those that have
   };
 
+  void wait();
   std::vector<NextTokens> next_tokens();
   std::vector<RunPrompt> take_ended(const mx::array& hidden);
   void start(const std::vector<RunPrompt>& ended);
@@ -50,6 +54,8 @@ class Prefill {
   const Decoder& model_;
   int chunk_;
   std::deque<Waiting> waiting_;
+  std::vector<mx::array> begun_;  // what the last chunk leaves
+  int64_t num_queued_ = 0, num_run_ = 0;
 };
 
 }  // namespace pupil

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,18 +53,21 @@ struct RuleConfig {
 
 // How much is sampled at once; the keys are rollout's own.
 struct RoomConfig {
-  int max_rows = 64;
+  std::optional<int> max_rows;
   int cache_memory_mb = 0;
   int prefill_chunk = 512;
   int kv_bits = 0;
 
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
-    f("max_rows", self.max_rows, "completions that are sampled together", kAtLeastOne);
+    f("max_rows",
+      self.max_rows,
+      "completions that are sampled together; null: 32 on a CPU, 64 on a GPU",
+      kAtLeastOne);
     f("cache_memory_mb",
       self.cache_memory_mb,
-      "prompts wait while keys and values of all could take more; 0: half of the free "
-      "memory",
+      "prompts and completions wait while keys and values of all could take more; 0: "
+      "half of the free memory",
       kNotNegative);
     f("prefill_chunk",
       self.prefill_chunk,
@@ -81,6 +85,7 @@ struct RoomConfig {
 // Which process samples; the keys are rollout's own.
 struct EngineConfig {
   std::string backend = "in_process";
+  double worker_start_s = 120;
   double worker_timeout_s = 600;
 
   template <class Self, class F>
@@ -90,6 +95,10 @@ struct EngineConfig {
       "where samples are made: in this process, or in a worker process with weights of "
       "its own (docs/worker_protocol.md)",
       Choices{"in_process|worker"});
+    f("worker_start_s",
+      self.worker_start_s,
+      "a worker that has not loaded the model by then is replaced, in seconds",
+      kPositive);
     f("worker_timeout_s",
       self.worker_timeout_s,
       "a worker that says nothing for so long is replaced, in seconds",

@@ -14,6 +14,22 @@ size_t find_stop(
   return first;
 }
 
+bool goes_on(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+// Where the text begins that is not of its first tokens, which alone read `free`. They
+// may end inside of a character, which alone they cannot show: it is still theirs.
+size_t end_of(const std::string& free, const std::string& text) {
+  auto [same, _] = std::ranges::mismatch(text, free);
+  auto at = static_cast<size_t>(same - text.begin());
+  if (at == free.size() || at == text.size()) return at;
+  do {
+    ++at;
+  } while (at < text.size() && goes_on(text[at]));
+  return at;
+}
+
 }  // namespace
 
 void Row::push(int token, float logprob) {
@@ -52,7 +68,7 @@ void Row::finish() {
   if (ends_with_eos()) shown = shown.first(shown.size() - 1);
   completion_.text = model_->tokenizer.decode(shown);
   auto free = std::span(completion_.tokens).first(num_free());
-  size_t from = free.empty() ? 0 : model_->tokenizer.decode(free).size();
+  auto from = end_of(model_->tokenizer.decode(free), completion_.text);
   auto end = find_stop(completion_.text, *stop_, from);
   if (end != std::string::npos) completion_.text.resize(end);
 }

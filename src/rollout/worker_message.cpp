@@ -181,10 +181,20 @@ WorkerMessage done_of(const json& reply, std::string_view line) {
   return message;
 }
 
-// The whole of them, not of each: what was asked for bounds it.
+// Bounded by what was asked for: tokens of all rows, not of each.
 int64_t most_tokens(const AnswerBounds& bounds) {
   return static_cast<int64_t>(bounds.num_prompts) * bounds.rows_per_prompt *
          bounds.max_tokens;
+}
+
+WorkerMessage progress_of(
+    const json& progress, const AnswerBounds& bounds, std::string_view line) {
+  if (!progress.is_object()) reject("expected 'progress' {...}", line);
+  WorkerMessage message;
+  message.kind = WorkerMessage::Kind::progress;
+  message.tokens = whole(progress, "tokens", most_tokens(bounds), line);
+  message.prompt_tokens = whole(progress, "prompt_tokens", bounds.prompt_tokens, line);
+  return message;
 }
 
 }  // namespace
@@ -221,14 +231,7 @@ WorkerMessage read_message(
     std::string_view line, int64_t id, const AnswerBounds& bounds) {
   auto object = read_object(line);
   expect_id(object, id, line);
-  if (object.contains("progress")) {
-    WorkerMessage message;
-    message.kind = WorkerMessage::Kind::progress;
-    const auto& progress = object["progress"];
-    if (!progress.is_object()) reject("expected 'progress' {...}", line);
-    message.tokens = whole(progress, "tokens", most_tokens(bounds), line);
-    return message;
-  }
+  if (object.contains("progress")) return progress_of(object["progress"], bounds, line);
   if (object.contains("completion")) {
     const auto& completion = object["completion"];
     if (!completion.is_object()) reject("expected 'completion' {...}", line);

@@ -26,16 +26,17 @@ struct AnswerBounds {
   int rows_per_prompt = 0;
   int max_tokens = 0;  // of a row
   int vocab_size = 0;
+  int64_t prompt_tokens = 0;  // of all prompts
 };
 
 struct WorkerMessage {
   enum class Kind {
-    progress,    // `tokens` are there
+    progress,    // `tokens` are there, `prompt_tokens` have been run
     completion,  // row `row` of prompt `prompt` has ended
     done,        // the reply: nothing more comes
   };
   Kind kind = Kind::done;
-  int64_t tokens = 0;
+  int64_t tokens = 0, prompt_tokens = 0;
   size_t prompt = 0;
   int row = 0;
   Completion completion;           // without its text

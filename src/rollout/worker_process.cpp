@@ -13,7 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kEndingSeconds = 0.5;     // from the end of its stdout to its own
+constexpr double kEndingSeconds = 0.5;  // from the end of its stdout to its own
 
 Clock::time_point after(double seconds) {
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -68,9 +68,13 @@ void WorkerProcess::send(std::string_view line) {
 }
 
 std::string WorkerProcess::receive() {
-  auto deadline = after(options_.timeout_s);
+  auto seconds = greeted_ ? options_.timeout_s : options_.start_s;
+  auto deadline = after(seconds);
   while (true) {
-    if (auto line = take_line()) return *line;
+    if (auto line = take_line()) {
+      greeted_ = true;
+      return *line;
+    }
     if (child_.result().output_exceeded) {
       throw WorkerTrouble(
           "wrote more than " + std::to_string(options_.line_bytes) +
@@ -79,8 +83,8 @@ std::string WorkerProcess::receive() {
     if (child_.output_closed()) throw WorkerTrouble(how_it_ended());
     if (Clock::now() >= deadline) {
       throw WorkerTrouble(
-          "said nothing for " + seconds_text(options_.timeout_s) +
-          " (rollout.worker_timeout_s)");
+          "said nothing for " + seconds_text(seconds) + " (rollout." +
+          (greeted_ ? "worker_timeout_s)" : "worker_start_s)"));
     }
     pump(0.05);
   }

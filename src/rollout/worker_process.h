@@ -20,7 +20,8 @@ struct WorkerOptions {
   std::vector<std::string> command;      // command[0] is a path, not searched for
   std::vector<std::string> environment;  // "NAME=value"; the whole environment
   std::string errors_path;               // its stderr is added there; empty: nowhere
-  double timeout_s = 600;                // for each line that it owes us
+  double start_s = 120;                  // for its greeting
+  double timeout_s = 600;                // for each later line that it owes us
   double end_s = 2;                      // for its end, once its stdin is closed
   size_t line_bytes = 16u << 20;         // a longer line is no message
   double backoff_s = 0.25;               // before the second start in a row; doubles
@@ -46,7 +47,8 @@ class WorkerProcess {
   /// Queues a line for its stdin; `receive` writes what does not fit the pipe.
   void send(std::string_view line);
 
-  /// Its next line, without the end. Throws WorkerTrouble where none comes in time.
+  /// Its next line, without the end; the first one is its greeting. Throws
+  /// WorkerTrouble where none comes in time.
   std::string receive();
 
   /// Throws WorkerTrouble if it has said anything that was not received, or ended.
@@ -66,6 +68,7 @@ class WorkerProcess {
   Child child_;
   ChildErrors errors_;
   size_t searched_ = 0;  // bytes of its output that have no end of line
+  bool greeted_ = false;
 };
 
 }  // namespace pupil

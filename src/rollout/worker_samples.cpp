@@ -32,16 +32,23 @@ WorkerSamples::WorkerSamples(
       told_(all_.size()) {}
 
 AnswerBounds WorkerSamples::bounds() const {
-  return {prompts_.size(), n_, sampling_.max_tokens, model_.decoder.config.vocab_size};
+  int64_t prompt_tokens = 0;
+  for (const auto& prompt : prompts_) prompt_tokens += std::ssize(prompt.tokens);
+  return {
+      prompts_.size(),
+      n_,
+      sampling_.max_tokens,
+      model_.decoder.config.vocab_size,
+      prompt_tokens};
 }
 
 void WorkerSamples::ask_again() {
   told_.assign(told_.size(), false);
-  progress_ = 0;
+  progress_ = prompt_progress_ = 0;
 }
 
 void WorkerSamples::add(WorkerMessage message) {
-  if (message.kind == WorkerMessage::Kind::progress) return advance(message.tokens);
+  if (message.kind == WorkerMessage::Kind::progress) return advance(message);
   auto at = place(message.prompt, message.row);
   if (told_[at]) throw WorkerTrouble("told " + name_of(message) + " twice");
   told_[at] = true;
@@ -56,13 +63,18 @@ void WorkerSamples::add(WorkerMessage message) {
 }
 
 // Every message brings something new: one that keeps talking cannot keep us waiting.
-void WorkerSamples::advance(int64_t tokens) {
-  if (tokens <= progress_) {
+void WorkerSamples::advance(const WorkerMessage& message) {
+  auto [tokens, prompt_tokens] = std::pair(message.tokens, message.prompt_tokens);
+  bool falls = tokens < progress_ || prompt_tokens < prompt_progress_;
+  bool rises = tokens > progress_ || prompt_tokens > prompt_progress_;
+  if (falls || !rises) {
     throw WorkerTrouble(
-        "told progress of " + std::to_string(tokens) + " tokens after " +
-        std::to_string(progress_));
+        "told progress of " + std::to_string(tokens) + " tokens and " +
+        std::to_string(prompt_tokens) + " of prompts after " +
+        std::to_string(progress_) + " and " + std::to_string(prompt_progress_));
   }
   progress_ = tokens;
+  prompt_progress_ = prompt_tokens;
   tell(tokens, 0);
 }
 

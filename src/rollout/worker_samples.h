@@ -50,7 +50,7 @@ class WorkerSamples {
   std::vector<std::vector<Completion>> take();
 
  private:
-  void advance(int64_t tokens);
+  void advance(const WorkerMessage& message);
   Completion finished(const WorkerMessage& message) const;
   void tell(int64_t tokens, int64_t spared);
   size_t place(size_t prompt, int row) const { return prompt * n_ + row; }
@@ -62,7 +62,7 @@ class WorkerSamples {
   const WorkerEvents& events_;
   std::vector<std::optional<Completion>> all_;  // [prompts * n]
   std::vector<bool> told_;                      // the same, by this process
-  int64_t progress_ = 0;                        // tokens, by this process
+  int64_t progress_ = 0, prompt_progress_ = 0;  // tokens, by this process
   int64_t here_ = 0, told_tokens_ = 0;          // of `all_`; to `on_sampled`
 };
 

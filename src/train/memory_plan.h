@@ -27,6 +27,7 @@ struct MemoryPlan {
   uint64_t sampling = 0;       // keys, values and logits of the rows that decode
   uint64_t activations = 0;    // of one microbatch, from its forward to its backward
   bool recomputes = false;     // blocks run again in the backward pass
+  int decoding_rows = 0;       // at once, that `sampling` is for
   bool samples_apart = false;  // in a process of its own, which holds as much and stays
 
   uint64_t peak() const;

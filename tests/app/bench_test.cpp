@@ -37,6 +37,8 @@ TEST(Bench, ReportsEveryFigure) {
         "/sft_step/peak_mb",
         "/start_to_first_token_s",
         "/start_to_first_step_s",
+        "/contexts/0/prefill_tok_s",
+        "/contexts/0/decode_tok_s",
         "/parts/decode_8/SampleTokens",
         "/parts/grpo_step/AdaptedProduct"}) {
     expect_positive(report, pointer);
@@ -54,6 +56,7 @@ TEST(Bench, PrintsATableForPeople) {
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   EXPECT_NE(run.output.find("decode, 8 rows"), std::string::npos);
   EXPECT_NE(run.output.find("outside kernels"), std::string::npos);
+  EXPECT_NE(run.output.find("prefill tok/s"), std::string::npos);
 }
 
 TEST(Bench, TimesAPolicyStepOfAnySize) {
@@ -64,6 +67,7 @@ TEST(Bench, TimesAPolicyStepOfAnySize) {
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   auto report = json::parse(run.output);
   EXPECT_FALSE(report.contains("prefill_tok_s"));
+  EXPECT_FALSE(report.contains("contexts"));
   const auto& step = report.at("grpo_step");
   EXPECT_EQ(step.at("rows"), 3);
   EXPECT_EQ(step.at("prompt_tokens"), 20);
@@ -117,6 +121,9 @@ TEST(Bench, TimesARolloutOfManyPrompts) {
       json::parse(world.run(command + "--json").output).at("rollout").at("new_tokens"));
   for (const char* figure : {"tok_s", "crowded_occupancy", "cache_mb", "longest_gap_s"})
     EXPECT_GT(rollout.at(figure).get<double>(), 0) << figure;
+  EXPECT_GE(rollout.at("copied_mb"), rollout.at("cache_mb"));  // both rounded
+  EXPECT_LT(rollout.at("share_of_copied"), 1);
+  EXPECT_GT(rollout.at("share_of_copied"), 0);
   double steps = rollout.at("steps"), share = rollout.at("occupancy");
   EXPECT_NEAR(
       share * steps * 8, rollout.at("new_tokens").get<double>(), 0.01 * steps * 8);
@@ -131,6 +138,25 @@ TEST(Bench, RefusesARolloutThatDoesNotFit) {
   EXPECT_TRUE(failed(world.run(command + "--limits 9,3"), 2, "--limits"));
   EXPECT_TRUE(failed(world.run(command + "--limits 16,300"), 2, "positions"));
   EXPECT_TRUE(failed(world.run(command + "--tasks nowhere.jsonl"), 1, "nowhere"));
+}
+
+TEST(Bench, CommandsTakeThreadsAlike) {
+  TinyWorld world;
+  world.write("ids.jsonl", "{\"input_ids\":[5,9,33]}\n");
+  std::pair<std::string, std::string> commands[] = {
+      {"generate --model model --prompt a --max-tokens 2", ""},
+      {"logprobs --model model", " < ids.jsonl"},
+      {"eval --model model --tasks tasks.jsonl --max-tokens 2", ""},
+      {"bench --model model --runs 1 --only-step", ""},
+      {"worker generate --model model", " < /dev/null"}};
+  for (const auto& [command, input] : commands) {
+    auto run = world.run(command + " --threads 3" + input);
+    EXPECT_EQ(run.exit_code, 0) << command << run.errors;
+    for (const char* wrong : {"-1", "2000", "many"})
+      EXPECT_TRUE(
+          failed(world.run(command + " --threads=" + wrong + input), 2, "threads"))
+          << command;
+  }
 }
 
 TEST(Bench, WantsOneModel) {

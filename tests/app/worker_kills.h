@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <random>
@@ -20,7 +22,16 @@ namespace pupil::testing {
 
 struct KillCounts {
   int answered = 0, doubled = 0, wrong = 0, kills = 0;
+  int64_t grown_bytes = 0;  // of the caller, over the last three quarters
 };
+
+/// What a process holds in memory: this one, or the one with this number.
+inline int64_t held_bytes(const std::string& process = "self") {
+  std::ifstream file("/proc/" + process + "/statm");
+  int64_t total = 0, resident = 0;
+  EXPECT_TRUE(file >> total >> resident) << process;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
 
 /// Asks `num_requests` of 20 kinds, up to 8 at once, and kills the worker after about
 /// every 60th answer at a moment of chance.
@@ -35,7 +46,9 @@ class WorkerKills {
   KillCounts run(int num_requests) {
     std::mt19937 random(7);
     for (int id = 0; id < num_requests; ++id) waiting_.insert(id);
+    int64_t early = 0;
     while (!waiting_.empty()) {
+      if (early == 0 && counts_.answered >= num_requests / 4) early = held_bytes();
       if (!worker_) start();
       send_some();
       bool dies = random() % 60 == 0;
@@ -43,6 +56,7 @@ class WorkerKills {
       take(worker_->receive(30));
       if (worker_->child().finished()) worker_.reset();
     }
+    counts_.grown_bytes = held_bytes() - early;
     return counts_;
   }
 
@@ -103,6 +117,7 @@ inline void expect_nothing_lost(int num_requests) {
   EXPECT_EQ(counts.doubled, 0);
   EXPECT_EQ(counts.wrong, 0);
   EXPECT_GE(counts.kills, num_requests / 120);
+  EXPECT_LT(counts.grown_bytes, 1 << 20);
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a child was left";
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "app/tiny_student.h"
@@ -46,6 +47,44 @@ TEST_F(WorkerOfARun, StreamsWhatItWouldReplyAtTheEnd) {
   EXPECT_EQ(reply["ok"], true);
   EXPECT_EQ(reply.size(), 3u) << reply;
   EXPECT_GT(reply["usage"]["peak_memory_bytes"], 0);
+}
+
+TEST_F(WorkerOfARun, TellsProgressBeforeTheFirstToken) {
+  WorkerClient worker({"generate", "--model", model(), "--rollout.prefill_chunk=10"});
+  json request = {
+      {"op", "generate"},
+      {"id", 1},
+      {"input_ids", std::vector<int>(200, 5)},
+      {"max_tokens", 4},
+      {"progress_s", 1e-9}};
+  worker.send(json_text(request) + "\n");
+  for (int chunk = 1; chunk < 20; ++chunk) {
+    auto progress = worker.receive()["progress"];
+    EXPECT_EQ(
+        progress,
+        json({{"prompt_tokens", 10 * chunk}, {"tokens", 0}, {"completions", 0}}));
+  }
+  auto message = worker.receive();
+  EXPECT_EQ(message["progress"]["tokens"], 1) << message;
+  while (message.contains("progress")) message = worker.receive();
+  EXPECT_EQ(message["ok"], true);
+}
+
+size_t threads_after_work(WorkerClient& worker) {
+  auto reply = worker.ask(
+      {{"op", "generate"}, {"id", 1}, {"input_ids", {5, 6, 7}}, {"max_tokens", 4}});
+  EXPECT_EQ(reply["ok"], true) << reply;
+  auto tasks = "/proc/" + std::to_string(worker.child().pid()) + "/task";
+  std::filesystem::directory_iterator all(tasks);
+  return static_cast<size_t>(std::distance(all, {}));
+}
+
+TEST_F(WorkerOfARun, ComputesWithAsManyThreadsAsItIsTold) {
+  WorkerClient one({"generate", "--model", model(), "--threads", "1"});
+  WorkerClient four({"generate", "--model", model(), "--threads=4"});
+  WorkerClient same({"generate", "--model", model(), "--hardware.threads=4"});
+  EXPECT_EQ(threads_after_work(four), threads_after_work(one) + 3);
+  EXPECT_EQ(threads_after_work(same), threads_after_work(four));
 }
 
 TEST_F(WorkerOfARun, TellsItsModelsFilesApart) {

@@ -38,6 +38,10 @@ def completion(request, prompt, row):
             "logprobs": [-0.5, -0.25, -0.125], "finish_reason": "stop"}
 
 
+def progress(request, tokens, prompt_tokens):
+    say({"id": request["id"], "progress": {"tokens": tokens, "prompt_tokens": prompt_tokens}})
+
+
 def tell(request, **change):
     """The first completion, changed."""
     say({"id": request["id"], "completion": completion(request, 0, 0) | change})
@@ -57,6 +61,7 @@ def tell_all(request, but=None):
 # In place of the greeting.
 def exits(): sys.exit(3)
 def silent(): stay()
+def greets_late(): time.sleep(2.5); say(HELLO)
 def other_protocol(): say(HELLO | {"proto": 2})
 def other_kind(): say(HELLO | {"kind": "train"})
 def other_version(): say(HELLO | {"version": "0.0.0"})
@@ -133,9 +138,16 @@ def dies_between(request): tell(request); os._exit(0)
 def never_answers(request): tell(request); stay()
 def late(request): time.sleep(1.5)
 def same_progress(request):
-    while True: say({"id": request["id"], "progress": {"tokens": 3}})
+    while True: progress(request, 3, 2)
+def falling_progress(request): progress(request, 2, 2); progress(request, 3, 1)
 def endless_progress(request):
-    for count in range(1, FOREVER): say({"id": request["id"], "progress": {"tokens": count}})
+    for count in range(1, FOREVER): progress(request, count, 0)
+def endless_prompts(request):
+    for count in range(1, FOREVER): progress(request, 0, count)
+def runs_prompts(request):
+    for count in range(1, 4): time.sleep(0.8); progress(request, 0, count)
+    tell_all(request)
+    reply(request)
 def progress_no_object(request): say({"id": request["id"], "progress": 7})
 def leaves_a_child(request):
     if os.fork() == 0: stay()
@@ -148,7 +160,7 @@ def stays(): signal.signal(signal.SIGTERM, signal.SIG_IGN); stay()
 
 
 GREETINGS = {
-    exits, silent, other_protocol, other_kind, other_version, other_vocabulary, other_end,
+    exits, silent, greets_late, other_protocol, other_kind, other_version, other_vocabulary, other_end,
     hello_of_nothing, refuses, garbage, half_a_line, no_end_of_line, nul_bytes, no_utf8, a_number,
     a_list, deep, not_a_hello, killed, dribbles}
 AFTER = {two_hellos, closes_stdout, ignores_stdin, stops_itself, floods_stderr}

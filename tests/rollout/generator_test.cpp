@@ -2,93 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "models/attend.h"
-#include "models/lora.h"
-#include "ops/token_logprobs.h"
-#include "support/tiny_model.h"
+#include "rollout/tiny_sampler.h"
 
 namespace pupil {
 namespace {
 
-constexpr int kEos = 1;
-
-Model tiny_model(uint64_t seed = 0, std::vector<int> eos = {kEos}) {
-  auto folder = std::string(PUPIL_SOURCE_DIR) + "/tests/support/tiny_tokenizer";
-  return {testing::tiny_decoder(seed), Tokenizer(folder), std::move(eos), folder};
-}
-
-std::vector<Prompt> some_prompts() {
-  return {{{5, 6, 7}, 10}, {{9}, 11}, {{20, 21, 22, 23, 24, 25, 26}, 12}};
-}
-
-SamplingConfig sampled(int max_tokens, float temperature = 1.0f) {
-  SamplingConfig config;
-  config.truncation.temperature = temperature;
-  config.max_tokens = max_tokens;
-  config.seed = 3;
-  return config;
-}
-
-// Log-probabilities of a completion by the forward that training uses.
-std::vector<float> trainer_logprobs(
-    const Model& model, const Prompt& prompt, const Completion& c, float temperature) {
-  int T = static_cast<int>(c.tokens.size()), P = static_cast<int>(prompt.tokens.size());
-  auto hidden = completion_hidden(
-      model.decoder,
-      mx::array(prompt.tokens.data(), {P}, mx::int32),
-      mx::array(c.tokens.data(), {1, T}, mx::int32),
-      {T});
-  auto logprobs = token_logprobs(
-                      hidden,
-                      mx::array(c.tokens.data(), {T}, mx::int32),
-                      [&](const mx::array& x) { return model.decoder.head(x); },
-                      temperature)
-                      .logprobs;
-  logprobs.eval();
-  return {logprobs.data<float>(), logprobs.data<float>() + T};
-}
-
-void expect_near(const std::vector<float>& a, const std::vector<float>& b, float most) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], most) << i;
-}
-
-TEST(Generator, SamplerEqualsTrainerAtAnyTemperature) {
-  auto model = tiny_model();
-  attach_lora(model.decoder, {}, 1);
-  auto params = select_parameters(model.decoder, is_lora);
-  for (auto& p : params) p = p + 0.02f;
-  assign_parameters(model.decoder, params, is_lora);
-  auto prompts = some_prompts();
-  for (float temperature : {0.7f, 1.0f, 1.5f}) {
-    auto all = generate(model, prompts, 4, sampled(40, temperature));
-    for (size_t p = 0; p < prompts.size(); ++p) {
-      for (const auto& c : all[p]) {
-        auto expected = trainer_logprobs(model, prompts[p], c, temperature);
-        expect_near(c.logprobs, expected, 1e-4f);
-      }
-    }
-  }
-}
-
-TEST(Generator, ARowDoesNotDependOnItsBatch) {
-  auto model = tiny_model(7);
-  auto prompts = some_prompts();
-  auto together = generate(model, prompts, 5, sampled(45));
-  for (size_t p = 0; p < prompts.size(); ++p) {
-    auto alone = generate(model, {&prompts[p], 1}, 5, sampled(45));
-    auto narrow = sampled(45);
-    narrow.max_rows = 1;
-    auto single = generate(model, {&prompts[p], 1}, 1, narrow);
-    EXPECT_EQ(single[0][0].tokens, together[p][0].tokens);
-    for (int row = 0; row < 5; ++row) {
-      EXPECT_EQ(alone[0][row].tokens, together[p][row].tokens);
-      expect_near(alone[0][row].logprobs, together[p][row].logprobs, 1e-5f);
-    }
-  }
-}
+using testing::kEos;
+using testing::sampled;
+using testing::some_prompts;
+using testing::tiny_model;
 
 TEST(Generator, GreedyFollowsTheFullForward) {
   auto model = tiny_model(2, {});
@@ -214,89 +140,6 @@ TEST(Generator, OnTokenSeesEveryTokenInOrder) {
   }
 }
 
-void expect_same(
-    const std::vector<std::vector<Completion>>& a,
-    const std::vector<std::vector<Completion>>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t p = 0; p < a.size(); ++p) {
-    ASSERT_EQ(a[p].size(), b[p].size());
-    for (size_t row = 0; row < a[p].size(); ++row) {
-      EXPECT_EQ(a[p][row].tokens, b[p][row].tokens);
-      EXPECT_EQ(a[p][row].logprobs, b[p][row].logprobs);
-      EXPECT_EQ(a[p][row].finish, b[p][row].finish);
-    }
-  }
-}
-
-std::vector<Prompt> many_prompts(int count, int least = 20) {
-  std::vector<Prompt> prompts;
-  for (int p = 0; p < count; ++p) {
-    prompts.push_back({{}, static_cast<uint64_t>(p)});
-    for (int i = 0; i < least + p % 30; ++i)
-      prompts.back().tokens.push_back(2 + (p + 7 * i) % 46);
-  }
-  return prompts;
-}
-
-// To the bit, whether prompts wait for rows, for memory or not at all.
-TEST(Generator, WhoHadToWaitGetsTheSameCompletions) {
-  auto model = tiny_model(4);
-  auto prompts = many_prompts(11);
-  auto config = sampled(40);
-  GenerateStats all_at_once;
-  auto expected = generate(model, prompts, 3, config, {}, &all_at_once);
-  EXPECT_EQ(all_at_once.max_rows, 33);
-  for (int max_rows : {1, 3, 7, 20}) {
-    config.max_rows = max_rows;
-    GenerateStats stats;
-    expect_same(generate(model, prompts, 3, config, {}, &stats), expected);
-    EXPECT_LE(stats.max_rows, max_rows);
-  }
-  config.max_rows = 128;
-  config.cache_bytes = all_at_once.cache_bytes / 2;
-  GenerateStats stats;
-  expect_same(generate(model, prompts, 3, config, {}, &stats), expected);
-  EXPECT_LE(stats.cache_bytes, config.cache_bytes);
-  EXPECT_LT(stats.max_rows, 33);
-  EXPECT_GT(stats.max_rows, 3);
-}
-
-TEST(Generator, RowsStayBusyAndMemoryIsShared) {
-  auto model = tiny_model(4);
-  auto config = sampled(150);
-  config.max_rows = 64;
-  GenerateStats stats;
-  auto all = generate(model, many_prompts(64, 60), 8, config, {}, &stats);
-  long tokens = 0;
-  for (const auto& group : all)
-    for (const auto& completion : group) tokens += std::ssize(completion.tokens);
-  EXPECT_EQ(stats.row_steps, tokens);
-  EXPECT_EQ(stats.max_rows, 64);
-  EXPECT_GT(stats.crowded_occupancy(), 0.98);
-  EXPECT_GT(stats.crowded_steps, 100);
-  EXPECT_GT(stats.occupancy(), 0.6);
-  EXPECT_LT(static_cast<double>(stats.cache_bytes), 0.6 * stats.unshared_bytes);
-}
-
-// A place is free for no longer than a step, though a prompt's rows end one by one.
-TEST(Generator, RowsOfAPromptJoinOneByOne) {
-  auto model = tiny_model(4, {});
-  auto config = sampled(60);
-  config.max_rows = 12;
-  config.row_limit = [](int prompt, int row) {
-    return 5 + (prompt * 13 + row * 31) % 56;
-  };
-  GenerateStats stats;
-  auto all = generate(model, many_prompts(30), 8, config, {}, &stats);
-  for (int p = 0; p < 30; ++p)
-    for (int row = 0; row < 8; ++row)
-      EXPECT_EQ(std::ssize(all[p][row].tokens), config.row_limit(p, row));
-  EXPECT_EQ(stats.max_rows, 12);
-  EXPECT_GT(stats.crowded_occupancy(), 0.97);
-  EXPECT_GT(stats.longest_gap_s, 0);
-  EXPECT_LE(stats.longest_gap_s, stats.decode_s);
-}
-
 // The best token under the rules, from the whole forward and in double.
 int best_under_rules(
     const Model& model, const LogitRules& rules, std::vector<int> prompt, int given) {
@@ -335,21 +178,6 @@ TEST(Generator, FollowsPenaltiesBiasesAndTheLeastLength) {
     }
   }
   EXPECT_GE(*lengths.begin(), 6u);
-}
-
-// What is told is the model's own log-probability: what training computes, to the bit.
-TEST(Generator, RulesLeaveLogProbabilitiesTheModels) {
-  auto model = tiny_model(4);
-  auto config = sampled(30, 0.7f);
-  config.rules = {1.5f, 0.5f, 0.3f, {{9, 2.0f}}, 10};
-  config.max_rows = 4;
-  auto prompts = some_prompts();
-  auto all = generate(model, prompts, 2, config);
-  for (size_t p = 0; p < prompts.size(); ++p)
-    for (const auto& c : all[p]) {
-      EXPECT_GE(c.tokens.size(), 10u);
-      EXPECT_EQ(c.logprobs, trainer_logprobs(model, prompts[p], c, 0.7f));
-    }
 }
 
 TEST(Generator, RefusesABiasOfNoToken) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "base/log.h"
 #include "models/lora.h"
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr int kRows = 2;
 constexpr double kShort = 0.3;  // seconds, where a worker is to be waited for in vain
+constexpr double kPatient = 2;  // where less than what one of its works takes
 constexpr double kLong = 60;    // elsewhere: what else uses the machine must not matter
 
 Model tiny_student() {
@@ -54,7 +56,12 @@ size_t open_descriptors() {
 /// bad_worker.py with a behaviour that its first `times` processes have.
 class BadWorkers {
  public:
-  BadWorkers(const std::string& behaviour, int times, double timeout_s, int failures) {
+  BadWorkers(
+      const std::string& behaviour,
+      int times,
+      double timeout_s,
+      int failures,
+      std::optional<double> start_s = {}) {
     options_.command = {
         "/usr/bin/python3",
         "-I",
@@ -66,6 +73,7 @@ class BadWorkers {
     options_.environment = {std::string("PUPIL_VERSION=") + PUPIL_VERSION};
     options_.errors_path = (folder_.path() / "worker.stderr").string();
     options_.timeout_s = timeout_s;
+    options_.start_s = start_s.value_or(timeout_s);
     options_.end_s = kShort;
     options_.backoff_s = 0;
     options_.line_bytes = 1u << 20;
@@ -130,9 +138,9 @@ struct BadCase {
 // What another process may do better.
 const BadCase kTroubles[] = {
     {"exits", "ended with exit code 3"},
-    {"silent", "said nothing for 0.3 s (rollout.worker_timeout_s)", true},
+    {"silent", "said nothing for 0.3 s (rollout.worker_start_s)", true},
     {"garbage", "expected a line of JSON, got '%$#!'"},
-    {"half_a_line", "said nothing for 0.3 s", true},
+    {"half_a_line", "said nothing for 0.3 s (rollout.worker_start_s)", true},
     {"no_end_of_line", "wrote more than 1048576 bytes without an end of line"},
     {"nul_bytes", "expected a line of JSON"},
     {"no_utf8", "expected a line of JSON"},
@@ -181,9 +189,11 @@ const BadCase kTroubles[] = {
     {"bad_error", "expected error {type, message}"},
     {"dies_in_a_line", "ended with exit code 1 in the middle of a line"},
     {"dies_between", "ended with exit code 0"},
-    {"never_answers", "said nothing for 0.3 s", true},
+    {"never_answers", "said nothing for 0.3 s (rollout.worker_timeout_s)", true},
     {"late", "said nothing for 0.3 s", true},
-    {"same_progress", "told progress of 3 tokens after 3"},
+    {"same_progress", "told progress of 3 tokens and 2 of prompts after 3 and 2"},
+    {"falling_progress", "told progress of 3 tokens and 1 of prompts after 2 and 2"},
+    {"endless_prompts", "prompt_tokens: expected a whole number from 0 to 4"},
     {"endless_progress", "tokens: expected a whole number from 0 to 16"},
     {"progress_no_object", "expected 'progress' {...}"},
     {"leaves_a_child", "ended with exit code 0"},
@@ -296,6 +306,21 @@ TEST_F(WorkerEngineTest, IsGivenUpAfterSoManyFailuresInARow) {
   expect_one_line(error_of(workers), "given up after 4 failures in a row");
   EXPECT_EQ(workers.starts(), 4u);
   expect_one_line(error_of(workers), "given up after 4 failures in a row");
+}
+
+TEST_F(WorkerEngineTest, AGreetingHasATimeOfItsOwn) {
+  BadWorkers slow("greets_late", 1, kPatient, 1, kLong);
+  expect_good_samples(slow, slow.sample(prompts()));
+  BadWorkers silent("silent", 1000, kLong, 1, kShort);
+  auto start = std::chrono::steady_clock::now();
+  expect_one_line(error_of(silent), "said nothing for 0.3 s (rollout.worker_start_s)");
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(took.count(), kLong / 2);
+}
+
+TEST_F(WorkerEngineTest, PromptsThatAreRunForLongAreWaitedFor) {
+  BadWorkers workers("runs_prompts", 1, kPatient, 1);
+  expect_good_samples(workers, workers.sample(prompts()));
 }
 
 TEST_F(WorkerEngineTest, ASecondAnswerIsNotTakenForTheNextOne) {
