@@ -19,6 +19,7 @@
 #include "app/machine.h"
 #include "app/reward_table.h"
 #include "app/rollout_worker.h"
+#include "base/cores.h"
 #include "base/screen.h"
 #include "config/load_config.h"
 #include "data/tasks.h"

@@ -11,7 +11,6 @@
 #include <limits>
 #include <optional>
 #include <stdexcept>
-#include <thread>
 
 #include "mlx/device.h"
 #include "mlx/memory.h"
@@ -20,12 +19,9 @@
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
 #endif
-#ifdef __linux__
-#include <sched.h>
-#if defined(__aarch64__)
+#if defined(__linux__) && defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
-#endif
 #endif
 
 namespace pupil {
@@ -123,14 +119,6 @@ std::string mlx_library_path() {
   const auto* inside_mlx = reinterpret_cast<const void*>(&mlx::core::version);
   const bool found = dladdr(inside_mlx, &info) != 0 && info.dli_fname != nullptr;
   return found ? info.dli_fname : "an unknown file";
-}
-
-int num_cores() {
-#ifdef __linux__
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
-#endif
-  return static_cast<int>(std::thread::hardware_concurrency());
 }
 
 uint64_t total_memory_bytes() {

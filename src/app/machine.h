@@ -15,9 +15,6 @@ std::string cpu_features_text();
 /// The file that MLX was loaded from.
 std::string mlx_library_path();
 
-/// Cores that this process may run on.
-int num_cores();
-
 /// Bytes of memory in the machine, and free for a new program within the limits of its
 /// control group (a container's); nullopt where the system does not tell.
 uint64_t total_memory_bytes();

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <thread>
 
+#include "base/cores.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/secret.h"
@@ -24,7 +24,7 @@ namespace {
 RewardFn make_tests(const Config& config) {
   auto sandbox = std::make_shared<const Sandbox>(config.sandbox);
   log_info("sandbox: " + sandbox->description());
-  return tests_reward(sandbox, std::max(1u, std::thread::hardware_concurrency()));
+  return tests_reward(sandbox, static_cast<unsigned>(num_cores()));
 }
 
 RewardFn make_teacher_reward(const std::shared_ptr<Teacher>& teacher) {

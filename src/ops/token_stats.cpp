@@ -1,8 +1,8 @@
 #include "ops/token_stats.h"
 
 #include "ops/cpu/arrays.h"
+#include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
-#include "ops/row_softmax.h"
 
 namespace pupil {
 
@@ -18,7 +18,8 @@ struct Rows {
 void run_row(
     const Rows& in, int row, float* logprobs, float* entropy, float* gradient) {
   const float* x = in.logits + static_cast<size_t>(row) * in.width;
-  auto sums = row_sums(x, in.width, in.inverse_temperature);
+  cpu::ScoreRow scores{x, in.width, in.inverse_temperature};
+  auto sums = cpu::kernels().row_sums(scores);
   int target = in.targets[row];
   bool known = target >= 0 && target < in.width;
   float chosen = known ? x[target] * in.inverse_temperature : NAN;
@@ -26,7 +27,7 @@ void run_row(
   entropy[row] = sums.log_sum - sums.mean_gap;
   if (!gradient) return;
   float* g = gradient + static_cast<size_t>(row) * in.width;
-  row_negative_softmax(x, in.width, in.inverse_temperature, sums, g);
+  cpu::kernels().negative_softmax(scores, sums, g);
   if (known) g[target] += in.inverse_temperature;
 }
 

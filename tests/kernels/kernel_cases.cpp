@@ -40,6 +40,10 @@ Outcomes all_cases(const cpu::KernelTable& table) {
         code_cases,
         convert_cases,
         row_cases,
+        softmax_cases,
+        head_cases,
+        unpack_cases,
+        optimizer_cases,
         attention_cases,
         coded_attention_cases})
     for (auto& outcome : cases(table)) all.push_back(std::move(outcome));

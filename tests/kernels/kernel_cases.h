@@ -32,6 +32,10 @@ Outcomes dense_cases(const cpu::KernelTable& table);    // gemm_tile
 Outcomes code_cases(const cpu::KernelTable& table);     // code_row, code_tile
 Outcomes convert_cases(const cpu::KernelTable& table);  // widen, narrow
 Outcomes row_cases(const cpu::KernelTable& table);      // swiglu, rms_norm, their VJPs
+Outcomes softmax_cases(const cpu::KernelTable& table);  // of a row, and its largest
+Outcomes head_cases(const cpu::KernelTable& table);     // rope_heads, codes of a cache
+Outcomes unpack_cases(const cpu::KernelTable& table);   // unpack_row
+Outcomes optimizer_cases(const cpu::KernelTable& table);  // adamw, sum_of_squares
 Outcomes attention_cases(const cpu::KernelTable& table);  // and its gradient
 Outcomes coded_attention_cases(const cpu::KernelTable& table);
 

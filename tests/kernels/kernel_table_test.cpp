@@ -34,6 +34,22 @@ TEST(KernelTable, FunctionsOfRowsEqualTheirDefinition) {
   expect_right(row_cases);
 }
 
+TEST(KernelTable, SoftmaxesAndTheirLargestScoresEqualTheirDefinition) {
+  expect_right(softmax_cases);
+}
+
+TEST(KernelTable, HeadsTurnedAndCodedEqualTheirDefinition) {
+  expect_right(head_cases);
+}
+
+TEST(KernelTable, RowsOfAPackedTableEqualTheirDefinition) {
+  expect_right(unpack_cases);
+}
+
+TEST(KernelTable, TheOptimizersStepIsItsFormula) {
+  expect_right(optimizer_cases);
+}
+
 TEST(KernelTable, AttentionEqualsItsDefinition) {
   expect_right(attention_cases);
 }

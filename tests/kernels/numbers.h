@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -52,6 +53,20 @@ inline double bfloat16(uint16_t bits) {
   if (exponent == 255) return mantissa ? NAN : sign * INFINITY;
   if (exponent == 0) return sign * std::ldexp(mantissa, -133);
   return sign * std::ldexp(128 + mantissa, exponent - 134);
+}
+
+/// The nearest value of a format with `digits` bits after the first and exponents from
+/// `least` on, ties to even.
+inline double nearest(double x, int digits, int least, double largest) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  int exponent = std::max(std::ilogb(x), least);
+  double unit = std::ldexp(1.0, exponent - digits);
+  double rounded = std::nearbyint(x / unit) * unit;
+  return std::abs(rounded) > largest ? std::copysign(INFINITY, x) : rounded;
+}
+
+inline double nearest_bfloat16(double x) {
+  return nearest(x, 7, -126, 3.3895313892515355e38);
 }
 
 /// Random values of a format, as bytes for a kernel and as numbers for a reference.

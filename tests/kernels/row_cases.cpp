@@ -32,19 +32,9 @@ Outcome widen(
   return o;
 }
 
-// The nearest value of a format with `digits` bits after the first and exponents from
-// `least` on, ties to even.
-double nearest(double x, int digits, int least, double largest) {
-  if (x == 0 || !std::isfinite(x)) return x;
-  int exponent = std::max(std::ilogb(x), least);
-  double unit = std::ldexp(1.0, exponent - digits);
-  double rounded = std::nearbyint(x / unit) * unit;
-  return std::abs(rounded) > largest ? std::copysign(INFINITY, x) : rounded;
-}
-
 double narrowed(float x, Format format) {
   if (format == Format::f16) return nearest(x, 10, -14, 65504);
-  return nearest(x, 7, -126, 3.3895313892515355e38);
+  return nearest_bfloat16(x);
 }
 
 // Values of every size, ties among them.

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "ops/cpu/choose_token.h"
-#include "ops/row_softmax.h"
 #include "ops/support.h"
 
 namespace pupil {
@@ -28,8 +27,8 @@ cpu::ScoreRow row_of(const Floats& logits, const Truncation& t) {
   return {logits.data(), static_cast<int>(logits.size()), 1.0f / t.temperature};
 }
 
-RowSums sums_of(const cpu::ScoreRow& row) {
-  return row_sums(row.logits, row.size, row.inverse_temperature);
+cpu::RowSums sums_of(const cpu::ScoreRow& row) {
+  return cpu::kernels().row_sums(row);
 }
 
 Floats scores_of(const cpu::ScoreRow& row) {

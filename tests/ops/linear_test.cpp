@@ -1,6 +1,5 @@
 #include "ops/linear.h"
 
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -188,23 +187,46 @@ QuantizedWeight with_every_code(const Quantization& packing) {
   return w;
 }
 
-TEST(QuantizedLinear, PreparedCodesAreTheSameNumbers) {
-  auto ids = mx::arange(256);
-  for (const auto& packing : kOtherPackings) {
-    auto w = with_every_code(packing);
-    if (packing.mode == QuantMode::affine) {
-      auto found = quantized_rows(prepared(w), ids, mx::float32);
-      EXPECT_LT(distance(found, unpacked_floats(w)), 1e-6f) << packing.bits;
-      continue;
-    }
-    // Codes that are no number stay so.
-    auto expect_same = [&](const mx::array& found) {
-      auto same = mx::array_equal(found, unpacked_floats(w), /*equal_nan=*/true);
-      EXPECT_TRUE(same.item<bool>()) << mode_name(packing.mode);
-    };
-    expect_same(mx::astype(unpacked(w), mx::float32));
-    expect_same(quantized_rows(prepared(w), ids, mx::float32));
+void expect_the_same_numbers_prepared(const Quantization& packing) {
+  auto w = with_every_code(packing);
+  auto rows = quantized_rows(prepared(w), mx::arange(256), mx::float32);
+  if (packing.mode == QuantMode::affine) {
+    EXPECT_LT(distance(rows, unpacked_floats(w)), 1e-6f) << packing.bits;
+    return;
   }
+  // Codes that are no number stay so.
+  for (const auto& found : {rows, mx::astype(unpacked(w), mx::float32)}) {
+    auto same = mx::array_equal(found, unpacked_floats(w), /*equal_nan=*/true);
+    EXPECT_TRUE(same.item<bool>()) << mode_name(packing.mode);
+  }
+}
+
+TEST(QuantizedLinear, PreparedCodesAreTheSameNumbers) {
+  with_each_isa([] {
+    for (const auto& packing : kOtherPackings)
+      expect_the_same_numbers_prepared(packing);
+  });
+}
+
+TEST(QuantizedRows, AreThoseOfTheUnpackedTable) {
+  with_each_isa([] {
+    auto ids = mx::array({5, 0, 44, 5, 17}, mx::int32);
+    for (int bits : {4, 8})
+      for (int group : {32, 64, 128})
+        for (auto scales : {mx::float32, mx::float16, mx::bfloat16}) {
+          auto w = quantized(normal({45, 256}, 2), group, bits, scales);
+          auto rows = quantized_rows(prepared(w), ids, mx::float32);
+          auto expected = mx::take(unpacked_floats(w), ids, 0);
+          EXPECT_LT(distance(rows, expected), 1e-6f) << bits << " bits, " << group;
+        }
+  });
+}
+
+TEST(QuantizedRows, OfIdsOutsideTheTableAreNaN) {
+  auto w = prepared(quantized(normal({45, 64}, 2), 32, 4, mx::float16));
+  auto rows = quantized_rows(w, mx::array({-1, 44, 45}, mx::int32), mx::float32);
+  auto nan = mx::sum(mx::astype(mx::isnan(rows), mx::int32), 1);
+  EXPECT_TRUE(mx::array_equal(nan, mx::array({64, 0, 64}, mx::int32)).item<bool>());
 }
 
 TEST(PackWeight, InSlicesIsTheSame) {
@@ -303,12 +325,14 @@ TEST(QuantizedLinear, ZeroIsZeroAndWhatIsNotFiniteStaysSo) {
 }
 
 TEST(Linear, ARowHasTheSameBitsInAnyBatch) {
-  auto x = normal({64, 300}, 1), w = normal({70, 300}, 2);
-  auto all = linear(x, w);
-  for (int row : {0, 5, 63}) {
-    auto one = linear(mx::slice(x, {row, 0}, {row + 1, 300}), w);
-    EXPECT_TRUE(same_bits(one, mx::slice(all, {row, 0}, {row + 1, 70})));
-  }
+  with_each_isa([] {
+    auto x = normal({64, 300}, 1), w = normal({70, 300}, 2);
+    auto all = linear(x, w);
+    for (int row : {0, 5, 63}) {
+      auto one = linear(mx::slice(x, {row, 0}, {row + 1, 300}), w);
+      EXPECT_TRUE(same_bits(one, mx::slice(all, {row, 0}, {row + 1, 70})));
+    }
+  });
 }
 
 TEST(QuantizedLinear, NamesWhatDoesNotFit) {
@@ -316,30 +340,6 @@ TEST(QuantizedLinear, NamesWhatDoesNotFit) {
   EXPECT_THROW(quantized_linear(mx::zeros({2, 32}), w), std::invalid_argument);
   w.scales = mx::zeros({24, 1});
   EXPECT_THROW(quantized_linear(mx::zeros({2, 64}), w), std::invalid_argument);
-}
-
-// libmlx resolves the symbol in the same order as this look-up.
-TEST(Blas, OursStandsInFrontOfTheOneInTheWheel) {
-#if defined(__APPLE__)
-  GTEST_SKIP() << "MLX calls Accelerate on a Mac";
-#endif
-  Dl_info found{}, own{};
-  ASSERT_NE(dladdr(dlsym(RTLD_DEFAULT, "cblas_sgemm"), &found), 0);
-  ASSERT_NE(dladdr(reinterpret_cast<void*>(&has_cpu_kernel), &own), 0);
-  EXPECT_EQ(found.dli_fbase, own.dli_fbase);
-}
-
-TEST(Blas, MatmulEqualsSumsForTransposesAndScales) {
-  auto a = normal({2, 19, 33}, 1), b = normal({2, 33, 21}, 2), c = normal({19, 21}, 3);
-  auto expected = mx::sum(mx::expand_dims(a, -1) * mx::expand_dims(b, 1), 2);
-  EXPECT_LT(distance(mx::matmul(a, b), expected), kTolerance);
-  auto at = mx::contiguous(mx::swapaxes(a, 1, 2)),
-       bt = mx::contiguous(mx::swapaxes(b, 1, 2));
-  mx::eval(at, bt);
-  EXPECT_LT(distance(mx::matmul(mx::swapaxes(at, 1, 2), b), expected), kTolerance);
-  EXPECT_LT(distance(mx::matmul(a, mx::swapaxes(bt, 1, 2)), expected), kTolerance);
-  auto scaled = mx::addmm(c, a, b, 0.5f, 2.0f);
-  EXPECT_LT(distance(scaled, 0.5f * expected + 2.0f * c), kTolerance);
 }
 
 }  // namespace

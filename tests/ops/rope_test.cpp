@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "ops/support.h"
+
 namespace pupil {
 namespace {
+
+using ops_test::with_each_isa;
 
 float max_difference(const mx::array& a, const mx::array& b) {
   return mx::max(mx::abs(a - b)).item<float>();
@@ -19,11 +23,13 @@ mx::array normal(const mx::Shape& shape, uint64_t seed) {
 }
 
 TEST(Rope, KernelEqualsTheDefinition) {
-  for (int N : {1, 15, 16, 17, 50}) {
-    auto x = normal({N, 3, 10}, N);
-    auto table = some_table(N, 10);
-    EXPECT_LT(max_difference(rope(x, table), rope_fallback(x, table)), 1e-6f) << N;
-  }
+  with_each_isa([] {
+    for (int N : {1, 15, 16, 17, 50}) {
+      auto x = normal({N, 3, 10}, N);
+      auto table = some_table(N, 10);
+      EXPECT_LT(max_difference(rope(x, table), rope_fallback(x, table)), 1e-6f) << N;
+    }
+  });
 }
 
 TEST(Rope, ReadsStridedViews) {
@@ -34,13 +40,15 @@ TEST(Rope, ReadsStridedViews) {
 }
 
 TEST(Rope, GradientEqualsTheDefinitions) {
-  auto x = normal({20, 2, 8}, 1), weight = normal({20, 2, 8}, 2);
-  auto table = some_table(20, 8);
-  auto gradient = [&](auto op) {
-    auto loss = [&](const mx::array& in) { return mx::sum(op(in, table) * weight); };
-    return mx::grad(loss)(x);
-  };
-  EXPECT_LT(max_difference(gradient(rope), gradient(rope_fallback)), 1e-6f);
+  with_each_isa([] {
+    auto x = normal({20, 2, 8}, 1), weight = normal({20, 2, 8}, 2);
+    auto table = some_table(20, 8);
+    auto gradient = [&](auto op) {
+      auto loss = [&](const mx::array& in) { return mx::sum(op(in, table) * weight); };
+      return mx::grad(loss)(x);
+    };
+    EXPECT_LT(max_difference(gradient(rope), gradient(rope_fallback)), 1e-6f);
+  });
 }
 
 TEST(Rope, KeepsLengthsAndRelativePositions) {
@@ -56,11 +64,13 @@ TEST(Rope, KeepsLengthsAndRelativePositions) {
 }
 
 TEST(Rope, ANarrowTableTurnsTheFirstDimensionsOnly) {
-  auto x = normal({5, 2, 10}, 1);
-  auto table = some_table(5, 6);
-  auto first = rope(mx::slice(x, {0, 0, 0}, {5, 2, 6}), table);
-  auto expected = mx::concatenate({first, mx::slice(x, {0, 0, 6}, {5, 2, 10})}, 2);
-  EXPECT_EQ(max_difference(rope(x, table), expected), 0.0f);
+  with_each_isa([] {
+    auto x = normal({5, 2, 10}, 1);
+    auto table = some_table(5, 6);
+    auto first = rope(mx::slice(x, {0, 0, 0}, {5, 2, 6}), table);
+    auto expected = mx::concatenate({first, mx::slice(x, {0, 0, 6}, {5, 2, 10})}, 2);
+    EXPECT_EQ(max_difference(rope(x, table), expected), 0.0f);
+  });
 }
 
 }  // namespace

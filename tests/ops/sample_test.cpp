@@ -6,10 +6,13 @@
 #include <numeric>
 #include <vector>
 
+#include "ops/support.h"
 #include "ops/token_logprobs.h"
 
 namespace pupil {
 namespace {
+
+using ops_test::with_each_isa;
 
 constexpr int kDraws = 4000;
 
@@ -55,28 +58,36 @@ void expect_distribution(
 const std::vector<float> kLogits = {0.5f, 2.0f, -1.0f, 1.0f, 0.0f, -3.0f};
 
 TEST(Sample, FollowsTheSoftmax) {
-  for (float temperature : {0.5f, 1.0f, 2.0f}) {
-    expect_distribution(
-        frequencies(kLogits, {temperature}), softmax(kLogits, temperature));
-  }
+  with_each_isa([] {
+    for (float temperature : {0.5f, 1.0f, 2.0f}) {
+      expect_distribution(
+          frequencies(kLogits, {temperature}), softmax(kLogits, temperature));
+    }
+  });
 }
 
 TEST(Sample, TopKKeepsTheMostLikely) {
-  auto p = softmax(kLogits, 1.0);
-  expect_distribution(frequencies(kLogits, {1.0f, 2}), only(p, {1, 3}));
-  expect_distribution(frequencies(kLogits, {1.0f, 100}), p);
+  with_each_isa([] {
+    auto p = softmax(kLogits, 1.0);
+    expect_distribution(frequencies(kLogits, {1.0f, 2}), only(p, {1, 3}));
+    expect_distribution(frequencies(kLogits, {1.0f, 100}), p);
+  });
 }
 
 TEST(Sample, TopPKeepsTheSmallestSetThatReachesP) {
-  auto p = softmax(kLogits, 1.0);  // sorted: 1 (.55), 3 (.20), 0 (.12), 4 (.07) ...
-  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.5f}), only(p, {1}));
-  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.6f}), only(p, {1, 3}));
-  expect_distribution(frequencies(kLogits, {1.0f, 0, 0.85f}), only(p, {0, 1, 3}));
+  with_each_isa([] {
+    auto p = softmax(kLogits, 1.0);  // sorted: 1 (.55), 3 (.20), 0 (.12), 4 (.07) ...
+    expect_distribution(frequencies(kLogits, {1.0f, 0, 0.5f}), only(p, {1}));
+    expect_distribution(frequencies(kLogits, {1.0f, 0, 0.6f}), only(p, {1, 3}));
+    expect_distribution(frequencies(kLogits, {1.0f, 0, 0.85f}), only(p, {0, 1, 3}));
+  });
 }
 
 TEST(Sample, MinPDropsTheUnlikely) {
-  auto p = softmax(kLogits, 1.0);
-  expect_distribution(frequencies(kLogits, {1.0f, 0, 1.0f, 0.3f}), only(p, {1, 3}));
+  with_each_isa([] {
+    auto p = softmax(kLogits, 1.0);
+    expect_distribution(frequencies(kLogits, {1.0f, 0, 1.0f, 0.3f}), only(p, {1, 3}));
+  });
 }
 
 TEST(Sample, TruncationsApplyInOrder) {
@@ -86,11 +97,13 @@ TEST(Sample, TruncationsApplyInOrder) {
 }
 
 TEST(Sample, GreedyTakesTheFirstOfTheBest) {
-  auto logits = mx::array({1.0f, 3.0f, 3.0f, 2.0f}, {1, 4});
-  auto sampled = sample_tokens(logits, mx::array({0.9f}), {0.0f});
-  EXPECT_EQ(sampled.tokens.item<int>(), 1);
-  auto expected = logprobs_of(logits, mx::array({1}), 1.0f).item<float>();
-  EXPECT_FLOAT_EQ(sampled.logprobs.item<float>(), expected);
+  with_each_isa([] {
+    auto logits = mx::array({1.0f, 3.0f, 3.0f, 2.0f}, {1, 4});
+    auto sampled = sample_tokens(logits, mx::array({0.9f}), {0.0f});
+    EXPECT_EQ(sampled.tokens.item<int>(), 1);
+    auto expected = logprobs_of(logits, mx::array({1}), 1.0f).item<float>();
+    EXPECT_FLOAT_EQ(sampled.logprobs.item<float>(), expected);
+  });
 }
 
 TEST(Sample, LogprobsAreBeforeTruncationAndWithTemperature) {
@@ -101,37 +114,44 @@ TEST(Sample, LogprobsAreBeforeTruncationAndWithTemperature) {
 }
 
 TEST(Sample, NeverDrawsAnImpossibleToken) {
-  float inf = std::numeric_limits<float>::infinity();
-  auto logits = mx::array({-inf, 0.0f, -inf, 0.0f, -inf}, {1, 5});
-  for (float u : {0.0f, 0.25f, 0.5f, 0.99999994f}) {
-    int token = sample_tokens(logits, mx::array({u}), {}).tokens.item<int>();
-    EXPECT_TRUE(token == 1 || token == 3) << u << " gave " << token;
-  }
+  with_each_isa([] {
+    float inf = std::numeric_limits<float>::infinity();
+    auto logits = mx::array({-inf, 0.0f, -inf, 0.0f, -inf}, {1, 5});
+    for (float u : {0.0f, 0.25f, 0.5f, 0.99999994f}) {
+      int token = sample_tokens(logits, mx::array({u}), {}).tokens.item<int>();
+      EXPECT_TRUE(token == 1 || token == 3) << u << " gave " << token;
+    }
+  });
 }
 
 // The CPU's way of drawing, against the definition, over a vocabulary of odd size.
 TEST(Sample, KernelDrawsWhatTheDefinitionDraws) {
-  int R = 64, V = 5003;
-  auto logits = mx::random::normal({R, V}, mx::float32, 0.0f, 3.0f, mx::random::key(1));
-  auto uniforms = mx::random::uniform(0.0f, 1.0f, {R}, mx::float32, mx::random::key(2));
-  std::vector<Truncation> truncations = {
-      {0.0f},
-      {1.0f},
-      {0.7f, 50},
-      {1.0f, 0, 0.9f},
-      {1.3f, 0, 1.0f, 0.02f},
-      {1, 40, 0.8f, 0.1f}};
-  for (const auto& t : truncations) {
-    auto fast = sample_tokens(logits, uniforms, t);
-    auto plain = sample_tokens_fallback(logits, uniforms, t);
-    // Sums of thousands of float32 differ in the last bits: a draw may fall one aside.
-    int same = mx::sum(mx::equal(fast.tokens, plain.tokens)).item<int>();
-    EXPECT_GE(same, R - 1);
-    auto agree = mx::equal(fast.tokens, plain.tokens);
-    auto gap =
-        mx::where(agree, mx::abs(fast.logprobs - plain.logprobs), mx::array(0.0f));
-    EXPECT_LT(mx::max(gap).item<float>(), 1e-5f);
-  }
+  with_each_isa([] {
+    int R = 64, V = 5003;
+    auto logits =
+        mx::random::normal({R, V}, mx::float32, 0.0f, 3.0f, mx::random::key(1));
+    auto uniforms =
+        mx::random::uniform(0.0f, 1.0f, {R}, mx::float32, mx::random::key(2));
+    std::vector<Truncation> truncations = {
+        {0.0f},
+        {1.0f},
+        {0.7f, 50},
+        {1.0f, 0, 0.9f},
+        {1.3f, 0, 1.0f, 0.02f},
+        {1, 40, 0.8f, 0.1f}};
+    for (const auto& t : truncations) {
+      auto fast = sample_tokens(logits, uniforms, t);
+      auto plain = sample_tokens_fallback(logits, uniforms, t);
+      // Sums of thousands of float32 differ in the last bits: a draw may fall one
+      // aside.
+      int same = mx::sum(mx::equal(fast.tokens, plain.tokens)).item<int>();
+      EXPECT_GE(same, R - 1);
+      auto agree = mx::equal(fast.tokens, plain.tokens);
+      auto gap =
+          mx::where(agree, mx::abs(fast.logprobs - plain.logprobs), mx::array(0.0f));
+      EXPECT_LT(mx::max(gap).item<float>(), 1e-5f);
+    }
+  });
 }
 
 }  // namespace

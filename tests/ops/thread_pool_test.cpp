@@ -1,11 +1,18 @@
 #include "ops/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <time.h>
 
 #include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "base/cores.h"
 
 namespace pupil::cpu {
 namespace {
@@ -54,6 +61,40 @@ TEST(ThreadPool, AllowsJobsInsideJobsAndFromManyThreads) {
   for (int i = 0; i < 4; ++i) callers.emplace_back(job);
   for (auto& caller : callers) caller.join();
   EXPECT_EQ(total.load(), 4 * 50 * 8 * 4);
+  set_num_threads(0);
+}
+
+TEST(ThreadPool, HasAThreadForEachCoreThatTheProcessMayUse) {
+#ifdef __linux__
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  EXPECT_EQ(num_cores(), CPU_COUNT(&before));
+  CPU_ZERO(&one);
+  for (int core = 0; CPU_COUNT(&one) == 0; ++core)
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  set_num_threads(0);
+  EXPECT_EQ(num_threads(), 1);
+  ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+#endif
+  set_num_threads(0);
+  EXPECT_EQ(num_threads(), num_cores());
+}
+
+double process_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+TEST(ThreadPool, WorkersWithoutAJobUseNoProcessorTime) {
+  set_num_threads(4);
+  std::atomic<int> total{0};
+  parallel_for(64, [&](int) { total.fetch_add(1); });
+  double before = process_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(process_seconds() - before, 0.02);
+  EXPECT_EQ(total.load(), 64);
   set_num_threads(0);
 }
 

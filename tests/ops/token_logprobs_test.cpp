@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 #include <cmath>
 
+#include "ops/support.h"
 #include "ops/token_stats.h"
 
 namespace pupil {
 
 namespace {
+
+using ops_test::with_each_isa;
 
 constexpr int kRows = 37, kWidth = 24, kVocabulary = 1003;
 
@@ -52,27 +55,31 @@ mx::array gradient_of(const Loss& logprobs, const mx::array& hidden) {
 }  // namespace
 
 TEST(TokenLogprobs, EqualThePlainFormula) {
-  auto hidden = normal({kRows, kWidth}, 1);
-  for (float temperature : {1.0f, 0.7f}) {
-    auto got = token_logprobs(hidden, some_targets(), some_head(), temperature, 8);
-    EXPECT_LT(
-        largest_difference(got.logprobs, plain_logprobs(hidden, temperature)), 2e-5);
-    EXPECT_LT(
-        largest_difference(got.entropy, plain_entropy(hidden, temperature)), 2e-5);
-  }
+  with_each_isa([] {
+    auto hidden = normal({kRows, kWidth}, 1);
+    for (float temperature : {1.0f, 0.7f}) {
+      auto got = token_logprobs(hidden, some_targets(), some_head(), temperature, 8);
+      EXPECT_LT(
+          largest_difference(got.logprobs, plain_logprobs(hidden, temperature)), 2e-5);
+      EXPECT_LT(
+          largest_difference(got.entropy, plain_entropy(hidden, temperature)), 2e-5);
+    }
+  });
 }
 
 TEST(TokenLogprobs, GradientEqualsMlxs) {
-  auto hidden = normal({kRows, kWidth}, 1);
-  auto ours = gradient_of(
-      [](const mx::array& h) {
-        return token_logprobs(h, some_targets(), some_head(), 0.7f, 8).logprobs;
-      },
-      hidden);
-  auto plain =
-      gradient_of([](const mx::array& h) { return plain_logprobs(h, 0.7f); }, hidden);
-  EXPECT_GT(mx::max(mx::abs(plain)).item<float>(), 1.0f);
-  EXPECT_LT(largest_difference(ours, plain), 5e-5);
+  with_each_isa([] {
+    auto hidden = normal({kRows, kWidth}, 1);
+    auto ours = gradient_of(
+        [](const mx::array& h) {
+          return token_logprobs(h, some_targets(), some_head(), 0.7f, 8).logprobs;
+        },
+        hidden);
+    auto plain =
+        gradient_of([](const mx::array& h) { return plain_logprobs(h, 0.7f); }, hidden);
+    EXPECT_GT(mx::max(mx::abs(plain)).item<float>(), 1.0f);
+    EXPECT_LT(largest_difference(ours, plain), 5e-5);
+  });
 }
 
 TEST(TokenLogprobs, ChunksChangeNothing) {
@@ -111,13 +118,15 @@ TEST(TokenLogprobs, NoRowsAreNoTrouble) {
 }
 
 TEST(TokenStats, KernelEqualsItsFallback) {
-  auto logits = 12.0f * normal({kRows, kVocabulary}, 5);
-  auto kernel = token_stats(logits, some_targets(), 0.8f, true);
-  auto plain = token_stats_fallback(logits, some_targets(), 0.8f, true);
-  EXPECT_LT(largest_difference(kernel.logprobs, plain.logprobs), 2e-5);
-  EXPECT_LT(largest_difference(kernel.entropy, plain.entropy), 1e-5);
-  // Logits reach 40, where a float32 is exact to 4e-6.
-  EXPECT_LT(largest_difference(*kernel.gradient, *plain.gradient), 5e-6);
+  with_each_isa([] {
+    auto logits = 12.0f * normal({kRows, kVocabulary}, 5);
+    auto kernel = token_stats(logits, some_targets(), 0.8f, true);
+    auto plain = token_stats_fallback(logits, some_targets(), 0.8f, true);
+    EXPECT_LT(largest_difference(kernel.logprobs, plain.logprobs), 2e-5);
+    EXPECT_LT(largest_difference(kernel.entropy, plain.entropy), 1e-5);
+    // Logits reach 40, where a float32 is exact to 4e-6.
+    EXPECT_LT(largest_difference(*kernel.gradient, *plain.gradient), 5e-6);
+  });
 }
 
 TEST(TokenStats, TakesStridedAndBroadcastInputs) {
@@ -131,24 +140,28 @@ TEST(TokenStats, TakesStridedAndBroadcastInputs) {
 }
 
 TEST(TokenStats, MinusInfinityIsAnImpossibleToken) {
-  float row[] = {0.0f, -INFINITY, 0.0f};
-  auto logits = mx::array(row, {1, 3}, mx::float32);
-  auto stats = token_stats(logits, mx::array({0}), 1.0f, true);
-  EXPECT_NEAR(stats.logprobs.item<float>(), -std::log(2.0f), 1e-6);
-  EXPECT_NEAR(stats.entropy.item<float>(), std::log(2.0f), 1e-6);
-  auto impossible = token_stats(logits, mx::array({1}), 1.0f, false);
-  EXPECT_EQ(impossible.logprobs.item<float>(), -INFINITY);
+  with_each_isa([] {
+    float row[] = {0.0f, -INFINITY, 0.0f};
+    auto logits = mx::array(row, {1, 3}, mx::float32);
+    auto stats = token_stats(logits, mx::array({0}), 1.0f, true);
+    EXPECT_NEAR(stats.logprobs.item<float>(), -std::log(2.0f), 1e-6);
+    EXPECT_NEAR(stats.entropy.item<float>(), std::log(2.0f), 1e-6);
+    auto impossible = token_stats(logits, mx::array({1}), 1.0f, false);
+    EXPECT_EQ(impossible.logprobs.item<float>(), -INFINITY);
+  });
 }
 
 TEST(TokenStats, BrokenLogitsGiveNoNumbers) {
-  for (float broken : {NAN, INFINITY}) {
-    std::vector<float> row(40, 0.5f);
-    row[17] = broken;
-    auto logits = mx::array(row.data(), {1, 40}, mx::float32);
-    auto stats = token_stats(logits, mx::array({3}), 1.0f, false);
-    EXPECT_TRUE(std::isnan(stats.logprobs.item<float>()));
-    EXPECT_TRUE(std::isnan(stats.entropy.item<float>()));
-  }
+  with_each_isa([] {
+    for (float broken : {NAN, INFINITY}) {
+      std::vector<float> row(40, 0.5f);
+      row[17] = broken;
+      auto logits = mx::array(row.data(), {1, 40}, mx::float32);
+      auto stats = token_stats(logits, mx::array({3}), 1.0f, false);
+      EXPECT_TRUE(std::isnan(stats.logprobs.item<float>()));
+      EXPECT_TRUE(std::isnan(stats.entropy.item<float>()));
+    }
+  });
 }
 
 }  // namespace pupil

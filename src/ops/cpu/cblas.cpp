@@ -36,16 +36,26 @@ std::unique_ptr<float[]> transposed_a(const Sgemm& s) {
   return copy;
 }
 
-// C = alpha P + beta C, where beta = 0 does not read C.
-void combine(const Sgemm& s, const float* product) {
+// C = beta C, where beta = 0 does not read C.
+void scale_c(const Sgemm& s) {
   for (int64_t i = 0; i < s.m; ++i)
     for (int64_t j = 0; j < s.n; ++j) {
-      float old = s.beta == 0 ? 0.0f : s.beta * s.c[i * s.ldc + j];
-      s.c[i * s.ldc + j] = s.alpha * product[i * s.n + j] + old;
+      float& c = s.c[i * s.ldc + j];
+      c = s.beta == 0 ? 0.0f : s.beta * c;
     }
 }
 
+// C = alpha P + beta C
+void combine(const Sgemm& s, const float* product) {
+  scale_c(s);
+  for (int64_t i = 0; i < s.m; ++i)
+    for (int64_t j = 0; j < s.n; ++j)
+      s.c[i * s.ldc + j] += s.alpha * product[i * s.n + j];
+}
+
+// alpha = 0 reads neither A nor B: what is not finite there stays there.
 void run(const Sgemm& s) {
+  if (s.alpha == 0) return scale_c(s);
   std::unique_ptr<float[]> copy, product;
   if (s.transpose_a) copy = transposed_a(s);
   bool plain = s.alpha == 1 && (s.beta == 0 || s.beta == 1);

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/cpu/cpu_features.h"
 #include "ops/cpu/kept_tokens.h"
-#include "ops/row_softmax.h"
 
 namespace pupil::cpu {
 
@@ -13,7 +13,7 @@ namespace {
 constexpr int kBlock = 512;  // the cumulative sum is refined within one block
 
 Choice greedy(const float* logits, int size) {
-  auto sums = row_sums(logits, size, 1.0f);
+  auto sums = kernels().row_sums({logits, size, 1.0f});
   // Without a NaN the maximum is one of the logits.
   auto best_logit = std::isnan(sums.log_sum)
                         ? std::max_element(logits, logits + size)
@@ -42,8 +42,8 @@ int draw_from_all(const ScoreRow& row, const RowSums& sums, float u) {
   double before_last = 0;
   for (int begin = 0; begin < row.size; begin += kBlock) {
     int count = std::min(kBlock, row.size - begin);
-    double mass =
-        row_exp_sum(row.logits + begin, count, row.inverse_temperature, sums.max);
+    ScoreRow block{row.logits + begin, count, row.inverse_temperature};
+    double mass = kernels().row_exp_sum(block, sums.max);
     if (mass > 0) last = begin, before_last = before;
     before += mass;
     if (before > goal) break;
@@ -78,7 +78,7 @@ Choice choose_token(
     const float* logits, int size, float u, const Truncation& truncation) {
   if (truncation.temperature == 0.0f) return greedy(logits, size);
   ScoreRow row{logits, size, 1.0f / truncation.temperature};
-  auto sums = row_sums(logits, size, row.inverse_temperature);
+  auto sums = kernels().row_sums(row);
   if (!std::isfinite(sums.max) || !std::isfinite(sums.log_sum)) return {0, NAN};
   bool truncated = (truncation.top_k > 0 && truncation.top_k < size) ||
                    truncation.top_p < 1.0f || truncation.min_p > 0.0f;

@@ -5,49 +5,14 @@
 #include <cmath>
 #include <functional>
 
-#include "ops/all_isas.h"
 #include "ops/cpu/cpu_features.h"
 
 namespace pupil::cpu {
 
 namespace {
 
-constexpr int kSpan = 64;        // tokens that are looked at together
 constexpr int kMinGroups = 256;  // for top-k
 constexpr int kLimits = 8;       // for top-p
-constexpr int kBlock = 512;      // tokens that are weighed together
-constexpr int kLanes = 16;       // of the float64 sum
-
-// maxima[j] of the tokens j, j + groups, j + 2 groups, ...; what is left over at the
-// end of the row belongs to no group.
-PUPIL_ALL_ISAS void group_maxima(const ScoreRow& row, int groups, float* maxima) {
-  for (int j = 0; j < groups; ++j) maxima[j] = row.at(j);
-  for (int begin = groups; begin + groups <= row.size; begin += groups) {
-    for (int j = 0; j < groups; ++j) {
-      float x = row.at(begin + j);
-      maxima[j] = x > maxima[j] ? x : maxima[j];
-    }
-  }
-}
-
-// Writes the tokens of at least this score; `ids` and `scores` have room for the row.
-PUPIL_ALL_ISAS int collect_tokens(
-    const ScoreRow& row, float least, int* ids, float* scores) {
-  int count = 0;
-  for (int begin = 0; begin < row.size; begin += kSpan) {
-    int end = begin + kSpan < row.size ? begin + kSpan : row.size;
-    int any = 0;
-    for (int i = begin; i < end; ++i) any |= row.at(i) >= least;
-    if (!any) continue;
-    for (int i = begin; i < end; ++i) {
-      float x = row.at(i);
-      ids[count] = i;
-      scores[count] = x;
-      count += x >= least;
-    }
-  }
-  return count;
-}
 
 // All tokens below this score together have less than 1 - p of the probability: even
 // `size` tokens of it would. The margin is far above the rounding of exp and log.
@@ -56,37 +21,6 @@ float mass_bound(const ScoreRow& row, float p, const RowSums& sums) {
   double gap = std::log((1.0 - p) / row.size) + sums.log_sum - kMargin;
   double bound = sums.max + std::min(gap, 0.0);
   return std::nextafter(static_cast<float>(bound), -FLT_MAX);
-}
-
-PUPIL_ALL_ISAS void scale(const ScoreRow& row, int begin, int count, float* scores) {
-  for (int i = 0; i < count; ++i) scores[i] = row.at(begin + i);
-}
-
-// `lanes` [kLanes] += terms [count, a multiple of kLanes].
-PUPIL_ALL_ISAS void add_terms(const float* terms, int count, double* lanes) {
-  for (int i = 0; i < count; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) lanes[l] += terms[i + l];
-}
-
-struct Weights {
-  double total = 0;            // of all terms
-  double above[kLimits] = {};  // of those of scores >= limits[j], to one part in 10^5
-};
-
-Weights weigh(const ScoreRow& row, float max, const float* limits) {
-  Weights weights;
-  double lanes[kLanes] = {};
-  float scores[kBlock], terms[kBlock];
-  for (int begin = 0; begin < row.size; begin += kBlock) {
-    int count = std::min(kBlock, row.size - begin);
-    scale(row, begin, count, scores);
-    kernels().exp_terms(scores, max, terms, count);
-    kernels().weigh_above(scores, terms, count, limits, kLimits, weights.above);
-    while (count % kLanes != 0) terms[count++] = 0.0f;
-    add_terms(terms, count, lanes);
-  }
-  for (double lane : lanes) weights.total += lane;
-  return weights;
 }
 
 float min_p_bound(float min_p, float max) {
@@ -126,7 +60,7 @@ void KeptTokens::collect(const ScoreRow& row, float least) {
     scores_.resize(size);
     exps_.resize(size);
   }
-  count_ = collect_tokens(row, least, ids_.data(), scores_.data());
+  count_ = kernels().collect_tokens(row, least, ids_.data(), scores_.data());
 }
 
 // Collects from the highest of some scores between the bound and the maximum above
@@ -141,11 +75,12 @@ double KeptTokens::collect_mass(
     double gap = static_cast<double>(sums.max) - least;
     limits[j] = static_cast<float>(least + gap * (j + 1) / (kLimits + 1));
   }
-  auto weights = weigh(row, sums.max, limits);
+  double above[kLimits] = {};
+  double total = kernels().weigh(row, sums.max, limits, kLimits, above);
   for (int j = 0; j < kLimits; ++j)
-    if (weights.above[j] >= p * weights.total * kSurely) least = limits[j];
+    if (above[j] >= p * total * kSurely) least = limits[j];
   collect(row, std::max(least, likely));
-  return weights.total;
+  return total;
 }
 
 std::span<Weighted> KeptTokens::weighted() {
@@ -185,7 +120,7 @@ float KeptTokens::rank_bound(const ScoreRow& row, int k) {
   if (2 * groups > row.size) return -FLT_MAX;
   auto& maxima = exps_;  // not in use yet
   if (maxima.size() < static_cast<size_t>(groups)) maxima.resize(groups);
-  group_maxima(row, static_cast<int>(groups), maxima.data());
+  kernels().group_maxima(row, static_cast<int>(groups), maxima.data());
   auto kth = maxima.begin() + k - 1;
   std::nth_element(maxima.begin(), kth, maxima.begin() + groups, std::greater<>());
   return std::max(*kth, -FLT_MAX);

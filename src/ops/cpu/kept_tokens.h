@@ -11,19 +11,10 @@
 #include <vector>
 
 #include "ops/cpu/score_reaching.h"
-#include "ops/row_softmax.h"
+#include "ops/cpu/softmax_types.h"
 #include "ops/sample.h"
 
 namespace pupil::cpu {
-
-/// Scores are logits / temperature.
-struct ScoreRow {
-  const float* logits;
-  int size;
-  float inverse_temperature;
-
-  float at(int i) const { return logits[i] * inverse_temperature; }
-};
 
 /// Tokens in ascending order of ids. Keeps its memory from row to row: at most 20 bytes
 /// for each token of the largest row. One thread.

@@ -11,6 +11,7 @@
 #include "ops/cpu/adamw_types.h"
 #include "ops/cpu/attention_types.h"
 #include "ops/cpu/code_types.h"
+#include "ops/cpu/softmax_types.h"
 
 namespace pupil::cpu {
 
@@ -89,6 +90,8 @@ struct KernelTable {
   /// n float32 from 16-bit or float32 values, and back.
   void (*widen)(const void* from, Format format, float* to, int64_t n);
   void (*narrow)(const float* from, Format format, void* to, int64_t n);
+  /// Row `row` of a quantised W [N, width] in tiles.
+  void (*unpack_row)(const MatrixB& b, int64_t row, int64_t width, float* out);
   void (*swiglu)(const float* gate, const float* up, float* out, int64_t n);
   void (*swiglu_vjp)(
       const float* gate,
@@ -112,16 +115,41 @@ struct KernelTable {
       float* dx,
       int64_t rows,
       int64_t width);
+  /// Heads of one token turned by its angles [width / 2]: forward where `direction` is
+  /// 1, back where it is -1. `out` may be `x`.
+  void (*rope_heads)(
+      const float* x,
+      const float* cos,
+      const float* sin,
+      float direction,
+      float* out,
+      int64_t heads,
+      int64_t width);
+  /// A group of a key or value as its codes leave it, in place or not; and its codes,
+  /// with the scale returned (ops/kv_codes.h).
+  void (*round_kv_group)(const float* x, int64_t n, float* out);
+  float (*code_kv_group)(const float* x, int64_t n, int8_t* codes);
+  RowSums (*row_sums)(const ScoreRow& row);
+  /// sum exp(x - max) of the scores; 0 for those that are -inf.
+  float (*row_exp_sum)(const ScoreRow& row, float max);
+  /// gradient[i] = -p[i] * inverse_temperature; may be the logits themselves.
+  void (*negative_softmax)(const ScoreRow& row, const RowSums& sums, float* gradient);
   /// terms[i] = exp(scores[i] - max) in float32, 0 below e^-87.3.
   void (*exp_terms)(const float* scores, float max, float* terms, int64_t n);
-  /// weights[j] += the terms of scores >= limits[j], summed in float32.
-  void (*weigh_above)(
-      const float* scores,
-      const float* terms,
-      int64_t n,
+  /// weights[j] += the terms of scores >= limits[j], to one part in 10^5. Returns the
+  /// sum of all.
+  double (*weigh)(
+      const ScoreRow& row,
+      float max,
       const float* limits,
       int num_limits,
       double* weights);
+  /// maxima[j] of the scores j, j + groups, j + 2 groups, ...; what is left over at the
+  /// end of the row belongs to no group.
+  void (*group_maxima)(const ScoreRow& row, int groups, float* maxima);
+  /// Writes the tokens of at least this score and returns how many they are; `ids` and
+  /// `scores` have room for the row.
+  int (*collect_tokens)(const ScoreRow& row, float least, int* ids, float* scores);
   void (*adamw)(const AdamWStep& step, const AdamWMemory& at, int64_t n);
   double (*sum_of_squares)(const float* x, int64_t n);
   /// See attention_types.h for `scratch`.

@@ -9,6 +9,11 @@
 #include "ops/cpu/convert_kernel.h"
 #include "ops/cpu/few_code_rows_kernel.h"
 #include "ops/cpu/kernel_table.h"
+#include "ops/cpu/kv_code_kernel.h"
+#include "ops/cpu/rope_kernel.h"
+#include "ops/cpu/row_softmax_kernel.h"
+#include "ops/cpu/select_kernel.h"
+#include "ops/cpu/unpack_kernel.h"
 #include "ops/cpu/weigh_kernel.h"
 
 namespace pupil::cpu {
@@ -29,12 +34,21 @@ const KernelTable* make_kernels() {
       .code_tile = code_tile<V>,
       .widen = widen<V>,
       .narrow = narrow<V>,
+      .unpack_row = unpack_row<V>,
       .swiglu = swiglu_rows<V>,
       .swiglu_vjp = swiglu_vjp_rows<V>,
       .rms_norm = rms_norm_rows<V>,
       .rms_norm_vjp = rms_norm_vjp_rows<V>,
+      .rope_heads = rope_heads<V>,
+      .round_kv_group = round_kv_group,
+      .code_kv_group = code_kv_group,
+      .row_sums = row_sums<V>,
+      .row_exp_sum = row_exp_sum<V>,
+      .negative_softmax = negative_softmax<V>,
       .exp_terms = exp_terms<V>,
-      .weigh_above = weigh_above<V>,
+      .weigh = weigh<V>,
+      .group_maxima = group_maxima<V>,
+      .collect_tokens = collect_tokens,
       .adamw = adamw<V>,
       .sum_of_squares = sum_of_squares<V>,
       .attention = attention_tile<V>,

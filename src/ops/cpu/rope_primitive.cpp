@@ -1,6 +1,7 @@
 #include "ops/cpu/rope_primitive.h"
 
 #include "ops/cpu/arrays.h"
+#include "ops/cpu/cpu_features.h"
 #include "ops/cpu/thread_pool.h"
 
 namespace pupil::cpu {
@@ -8,22 +9,6 @@ namespace pupil::cpu {
 namespace {
 
 constexpr int kTokensPerTile = 16;
-
-// One head: `direction` 1 turns forward, -1 back.
-void turn(
-    const float* x,
-    const float* cos,
-    const float* sin,
-    float direction,
-    float* out,
-    int half) {
-  for (int i = 0; i < half; ++i) {
-    float s = direction * sin[i];
-    float low = x[i] * cos[i] - x[i + half] * s;
-    out[i + half] = x[i] * s + x[i + half] * cos[i];
-    out[i] = low;
-  }
-}
 
 class Rope : public CpuPrimitive {
  public:
@@ -40,18 +25,15 @@ class Rope : public CpuPrimitive {
       int N = in[0].shape(0), H = in[0].shape(1), E = in[0].shape(2), half = E / 2;
       parallel_for((N + kTokensPerTile - 1) / kTokensPerTile, [&](int tile) {
         int end = std::min(N, (tile + 1) * kTokensPerTile);
-        for (int64_t n = tile * kTokensPerTile; n < end; ++n) {
-          for (int h = 0; h < H; ++h) {
-            int64_t at = (n * H + h) * E;
-            turn(
-                x.data() + at,
-                cos.data() + n * half,
-                sin.data() + n * half,
-                direction,
-                y.data() + at,
-                half);
-          }
-        }
+        for (int64_t n = tile * kTokensPerTile; n < end; ++n)
+          kernels().rope_heads(
+              x.data() + n * H * E,
+              cos.data() + n * half,
+              sin.data() + n * half,
+              direction,
+              y.data() + n * H * E,
+              H,
+              E);
       });
       y.finish();
     });
@@ -89,7 +71,7 @@ class Rope : public CpuPrimitive {
 }  // namespace
 
 void rope_row(float* x, const float* cos, const float* sin, int heads, int width) {
-  for (int h = 0; h < heads; ++h, x += width) turn(x, cos, sin, 1.0f, x, width / 2);
+  kernels().rope_heads(x, cos, sin, 1.0f, x, heads, width);
 }
 
 mx::array rope_fused(const mx::array& x, const RopeTable& table) {

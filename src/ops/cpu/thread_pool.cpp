@@ -1,6 +1,5 @@
 #include "ops/cpu/thread_pool.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -8,6 +7,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "base/cores.h"
 
 namespace pupil::cpu {
 namespace {
@@ -127,8 +128,7 @@ class ThreadPool {
   }
 
   void start(int count) {
-    int cores = static_cast<int>(std::thread::hardware_concurrency());
-    int total = count > 0 ? count : std::max(1, cores);
+    int total = count > 0 ? count : num_cores();
     stopping_.store(false);
     for (int i = 1; i < total; ++i) workers_.emplace_back([this] { work(); });
     size_.store(total);

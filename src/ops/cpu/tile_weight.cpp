@@ -47,29 +47,6 @@ mx::array in_tiles(const mx::array& array) {
   return to;
 }
 
-// Row `id` of the table.
-void unpack_row(const MatrixB& b, int id, int bits, int64_t width, float* out) {
-  int64_t per_word = 32 / bits;
-  uint32_t mask = (1u << bits) - 1;
-  const auto* codes = static_cast<const uint32_t*>(b.data);
-  auto float_at = [&](const void* from, int64_t i) {
-    float value;
-    int64_t size = b.scale_format == Format::f32 ? 4 : 2;
-    kernels().widen(
-        static_cast<const char*>(from) + i * size, b.scale_format, &value, 1);
-    return value;
-  };
-  for (int64_t group = 0; group * b.group_size < width; ++group) {
-    int64_t where = tiled_at(id, group, b.groups_per_row);
-    float scale = float_at(b.scales, where), bias = float_at(b.biases, where);
-    for (int64_t k = group * b.group_size; k < (group + 1) * b.group_size; ++k) {
-      uint32_t word = codes[tiled_at(id, k / per_word, b.row_stride)];
-      auto code = static_cast<float>(word >> (k % per_word * bits) & mask);
-      out[k] = std::fma(code, scale, bias);
-    }
-  }
-}
-
 /// Inputs: ids, packed, scales, biases.
 class TiledRows : public CpuPrimitive {
  public:
@@ -89,7 +66,7 @@ class TiledRows : public CpuPrimitive {
           parallel_for(static_cast<int>(in[0].size()), [&](int i) {
             float* row = result.data() + i * width;
             if (ids[i] >= 0 && ids[i] < rows)
-              unpack_row(table, ids[i], format.bits, width, row);
+              kernels().unpack_row(table, ids[i], width, row);
             else
               std::fill(row, row + width, NAN);
           });

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "ops/cpu/softmax_types.h"
 #include "ops/cpu/vector_math.h"
 
 namespace pupil::cpu {
@@ -16,6 +17,7 @@ void exp_terms(const float* scores, float max, float* terms, int64_t n) {
   });
 }
 
+// weights[j] += the terms of scores >= limits[j], summed in float32.
 template <class V>
 void weigh_above(
     const float* scores,
@@ -33,6 +35,32 @@ void weigh_above(
     });
     weights[j] += static_cast<double>(sum_lanes<V>(sum));
   }
+}
+
+// Block by block, so that scores and terms stay in the first cache. The sum of all is
+// float64, in 16 lanes.
+template <class V>
+double weigh(
+    const ScoreRow& row,
+    float max,
+    const float* limits,
+    int num_limits,
+    double* weights) {
+  constexpr int kBlock = 512, kLanes = 16;
+  double lanes[kLanes] = {}, total = 0;
+  float scores[kBlock], terms[kBlock];
+  for (int begin = 0; begin < row.size; begin += kBlock) {
+    int count = row.size - begin < kBlock ? row.size - begin : kBlock;
+    for (int i = 0; i < count; ++i)
+      scores[i] = row.logits[begin + i] * row.inverse_temperature;
+    exp_terms<V>(scores, max, terms, count);
+    weigh_above<V>(scores, terms, count, limits, num_limits, weights);
+    while (count % kLanes != 0) terms[count++] = 0.0f;
+    for (int i = 0; i < count; i += kLanes)
+      for (int l = 0; l < kLanes; ++l) lanes[l] += terms[i + l];
+  }
+  for (double lane : lanes) total += lane;
+  return total;
 }
 
 }  // namespace
