@@ -221,6 +221,7 @@ GgufExport convert_to_gguf(ConvertOptions options, const ConvertProgress& progre
   auto path = options.to;
   auto existing = options.existing;
   check_gguf_target(path, existing);
+  if (fs::is_directory(options.from)) check_gguf_model(options.from);
   auto folder = fs::path(path).parent_path();
   if (!folder.empty()) fs::create_directories(folder);
   ScratchDirectory scratch(path + ".model-" + std::to_string(::getpid()));
