@@ -5,9 +5,9 @@
     python3 tools/make_golden.py tests/golden [NAME...]
 
 Each folder holds a model directory (config.json, model.safetensors) and golden.safetensors:
-`tokens` [B, T], `logits` [B, T, V], `loss` (mean next-token cross-entropy) and
-`grad.<parameter>` for every parameter, in float32. The later families have `greedy` as
-well: what the most likely tokens are after the first PROMPT ones of the first row.
+`tokens` [B, T], `logits` [B, T, V], `loss` (mean next-token cross-entropy),
+`grad.<parameter>` for every parameter, in float32, and `greedy`: what the most likely
+tokens are after the first PROMPT ones of the first row.
 Parameters bear the names of mlx-lm, which differ from Transformers' for experts only.
 """
 import sys
@@ -32,6 +32,8 @@ LLAMA3 = dict(
 LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=4.0)
 YARN = dict(
     rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
+# Plain up to max_position_embeddings, which these texts stay within.
+DYNAMIC = dict(rope_type="dynamic", rope_theta=10000.0, factor=4.0)
 # Smaller. A padding token would have no gradient; the others would lie outside the
 # vocabulary.
 SMALL = dict(
@@ -56,6 +58,7 @@ MODELS = {
 }
 FAMILIES = {
     "llama_yarn": LlamaConfig(**SMALL, rope_parameters=YARN, tie_word_embeddings=True),
+    "llama_dynamic": LlamaConfig(**SMALL, rope_parameters=DYNAMIC, tie_word_embeddings=True),
     "mistral_window": MistralConfig(**SMALL, **HEADS, **WINDOW),
     "qwen3": Qwen3Config(
         **SMALL, **HEADS, **WINDOW, use_sliding_window=True, max_window_layers=1),
@@ -126,7 +129,7 @@ def greedy(model, prompt):
     return ids[0, len(prompt):].to(torch.int32)
 
 
-def save(folder, config, shape, with_greedy):
+def save(folder, config, shape):
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(
         config, dtype=torch.float32, attn_implementation="eager")
@@ -135,8 +138,7 @@ def save(folder, config, shape, with_greedy):
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     values = golden(model, shape)
-    if with_greedy:
-        values["greedy"] = greedy(model, values["tokens"][0, :PROMPT].long())
+    values["greedy"] = greedy(model, values["tokens"][0, :PROMPT].long())
     save_file(values, folder / "golden.safetensors")
     print(folder, sum(f.stat().st_size for f in folder.iterdir()), "bytes")
 
@@ -144,10 +146,10 @@ def save(folder, config, shape, with_greedy):
 def main(root, *only):
     for name, config in MODELS.items():
         if not only or name in only:
-            save(root / name, config, (2, 40), False)
+            save(root / name, config, (2, 40))
     for name, config in FAMILIES.items():
         if not only or name in only:
-            save(root / name, config, (2, 24), True)
+            save(root / name, config, (2, 24))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,10 @@ void warn_of_loss(const FuseSummary& summary) {
 void run(const FuseArguments& arguments) {
   auto options = arguments.options;
   if (arguments.force) options.existing = Existing::replace_model;
-  if (!arguments.gguf.empty()) check_gguf_target(arguments.gguf, options.existing);
+  if (!arguments.gguf.empty()) {
+    check_gguf_target(arguments.gguf, options.existing);
+    check_gguf_model(options.model);
+  }
   ConversionBar bar("fusing");
   auto summary = fuse_model(options, std::ref(bar));
   bar.finish();

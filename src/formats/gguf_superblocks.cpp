@@ -101,13 +101,13 @@ void expect_float16(const float* weights) {
 
 }  // namespace
 
-std::vector<float> superblock_weights(GgufType type, std::span<const std::byte> bytes) {
+void unpack_superblocks(
+    GgufType type, std::span<const std::byte> bytes, std::span<float> weights) {
   auto unpack = unpacker_of(type);
   size_t block_bytes = gguf_layout(type).block_bytes;
   size_t blocks = bytes.size() / block_bytes;
-  std::vector<float> weights(blocks * kSuperblock);
   for (size_t i = 0; i < blocks; ++i) {
-    float* to = weights.data() + i * kSuperblock;
+    float* to = weights.subspan(i * kSuperblock, kSuperblock).data();
     try {
       unpack(bytes.data() + i * block_bytes, to);
       expect_float16(to);
@@ -115,7 +115,6 @@ std::vector<float> superblock_weights(GgufType type, std::span<const std::byte> 
       fail("block " + std::to_string(i) + " has " + error.what());
     }
   }
-  return weights;
 }
 
 }  // namespace pupil

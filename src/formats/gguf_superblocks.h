@@ -5,14 +5,13 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "formats/gguf.h"
 
 namespace pupil {
 
-/// The weights of `bytes`, whole super-blocks of type q4_k, q5_k or q6_k, as
-/// ggml-common.h and ggml-quants.c define them, with f16 d and dmin:
+/// Writes to `weights` the 256 weights of each super-block of `bytes`, of type q4_k,
+/// q5_k or q6_k, as ggml-common.h and ggml-quants.c define them, with f16 d and dmin:
 ///   q4_k: d, dmin, 12 bytes of scales s and minima m, 128 bytes of q
 ///         w = (d * s) * q - dmin * m, s and m of 6 bits for each 32 weights
 ///   q5_k: d, dmin, the same 12 bytes, 32 bytes of fifth bits, 128 bytes of q
@@ -21,6 +20,7 @@ namespace pupil {
 /// The products are exact in float32 and the difference is rounded once, so that the
 /// values are ggml's on every machine. Throws std::invalid_argument naming the block if
 /// d or dmin is not finite, or a weight lies beyond float16.
-std::vector<float> superblock_weights(GgufType type, std::span<const std::byte> bytes);
+void unpack_superblocks(
+    GgufType type, std::span<const std::byte> bytes, std::span<float> weights);
 
 }  // namespace pupil

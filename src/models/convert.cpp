@@ -86,11 +86,17 @@ class Change {
   std::optional<QuantizePlan> plan_;
 };
 
+std::vector<std::string> names_of(const ModelSource& source) {
+  std::vector<std::string> names;
+  for (const auto& tensor : source.tensors) names.push_back(tensor.name);
+  return names;
+}
+
 /// Writes tensors and remembers how each module was packed.
 class Conversion {
  public:
-  Conversion(std::string dir, const ConvertOptions& options)
-      : writer_(std::move(dir), options.shard_bytes),
+  Conversion(std::string dir, const ModelSource& source, const ConvertOptions& options)
+      : writer_(std::move(dir), names_of(source), options.shard_bytes),
         packs_anew_(options.quantize.has_value()) {}
 
   void add(const SourceTensor& tensor, const SourceArray& array) {
@@ -207,7 +213,7 @@ ConvertSummary convert_model(
   Change change(options, source, description.decoder);
   StagedDirectory staged(options.to, options.existing);
   write_files(staged.path(), source, options.from);
-  Conversion conversion(staged.path(), options);
+  Conversion conversion(staged.path(), source, options);
   size_t done = 0;
   for (auto& tensor : source.tensors) {
     progress(done++, source.tensors.size(), conversion.summary().total().bytes);

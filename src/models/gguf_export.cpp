@@ -157,6 +157,24 @@ class Export {
   std::map<GgufType, int> matrices_;
 };
 
+/// A model directory of a family that GGUF holds, and the metadata of its file.
+struct Exportable {
+  ModelSource source;
+  DecoderConfig decoder;
+  GgufItems items;
+};
+
+Exportable open_exportable(const std::string& model_dir) {
+  auto source = open_huggingface_source(model_dir);
+  auto decoder = parse_model_config(source.config, model_dir).decoder;
+  check_tensors(source.tensors, decoder, model_dir);
+  auto items = gguf_model_items(source.config, decoder, model_dir);
+  auto vocabulary =
+      gguf_vocabulary(model_dir, decoder.vocab_size, read_eos_ids(model_dir));
+  items.insert(items.end(), vocabulary.begin(), vocabulary.end());
+  return {std::move(source), std::move(decoder), std::move(items)};
+}
+
 /// A directory that is gone at the end.
 class ScratchDirectory {
  public:
@@ -184,16 +202,14 @@ void check_gguf_target(const std::string& path, Existing existing) {
   if (existing == Existing::refuse) fail(path, "exists; replace it with --force");
 }
 
+void check_gguf_model(const std::string& model_dir) {
+  open_exportable(model_dir);
+}
+
 GgufExport export_gguf(
     const std::string& model_dir, const std::string& path, Existing existing) {
   check_gguf_target(path, existing);
-  auto source = open_huggingface_source(model_dir);
-  auto decoder = parse_model_config(source.config, model_dir).decoder;
-  check_tensors(source.tensors, decoder, model_dir);
-  auto items = gguf_model_items(source.config, decoder, model_dir);
-  auto vocabulary =
-      gguf_vocabulary(model_dir, decoder.vocab_size, read_eos_ids(model_dir));
-  items.insert(items.end(), vocabulary.begin(), vocabulary.end());
+  auto [source, decoder, items] = open_exportable(model_dir);
   Export file(path);
   for (auto& tensor : source.tensors) file.add(tensor, decoder);
   if (auto factors = gguf_rope_factors(source.config, decoder))
@@ -205,6 +221,7 @@ GgufExport convert_to_gguf(ConvertOptions options, const ConvertProgress& progre
   auto path = options.to;
   auto existing = options.existing;
   check_gguf_target(path, existing);
+  if (fs::is_directory(options.from)) check_gguf_model(options.from);
   auto folder = fs::path(path).parent_path();
   if (!folder.empty()) fs::create_directories(folder);
   ScratchDirectory scratch(path + ".model-" + std::to_string(::getpid()));

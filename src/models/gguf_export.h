@@ -17,6 +17,11 @@ using GgufExport = std::map<std::string, int>;
 /// free, or a regular file that may be replaced.
 void check_gguf_target(const std::string& path, Existing existing);
 
+/// Throws std::invalid_argument as `export_gguf` does for a model whose configuration
+/// or tokenizer GGUF cannot hold: for those who have long work to do before they export
+/// it.
+void check_gguf_model(const std::string& model_dir);
+
 /// Writes the model of `model_dir`, of family llama or qwen2. Vectors become F32; dense
 /// matrices keep their type; packed ones become Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 where
 /// that holds their numbers exactly, else F16 (of modes other than affine BF16, which

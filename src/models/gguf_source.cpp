@@ -44,13 +44,21 @@ QuantizedWeight quantized_array(
       blocks.bits};
 }
 
+// Unpacked in place: a copy beside it would be the largest thing of a conversion.
+mx::array superblock_array(const GgufTensor& tensor, std::span<const std::byte> bytes) {
+  auto shape = shape_of(tensor);
+  size_t count = 1;
+  for (int side : shape) count *= static_cast<size_t>(side);
+  mx::array weights(mx::allocator::malloc(count * sizeof(float)), shape, mx::float32);
+  unpack_superblocks(tensor.type, bytes, {weights.data<float>(), count});
+  return weights;
+}
+
 mx::array dense_array(const GgufTensor& tensor, std::span<const std::byte> bytes) {
   auto shape = shape_of(tensor);
   if (tensor.type == GgufType::f32) return array_of<float>(bytes.data(), shape);
   if (tensor.type == GgufType::f16) return array_of<mx::float16_t>(bytes.data(), shape);
-  if (is_quantized(tensor.type)) {
-    return array_of<float>(superblock_weights(tensor.type, bytes).data(), shape);
-  }
+  if (is_quantized(tensor.type)) return superblock_array(tensor, bytes);
   return array_of<mx::bfloat16_t>(bytes.data(), shape);
 }
 

@@ -5,10 +5,12 @@
 #include <stdexcept>
 
 #include "base/file.h"
-#include "formats/safetensors_writer.h"
 
 namespace pupil {
 namespace {
+
+constexpr size_t kArraysOfOne = 3;   // codes, scales and biases of a packed matrix
+constexpr size_t kEntryBytes = 192;  // and more than an entry takes beside its name
 
 std::string dtype_name(mx::Dtype dtype) {
   if (dtype == mx::float16) return "F16";
@@ -33,42 +35,46 @@ std::string final_name(size_t shard, size_t count) {
 
 }  // namespace
 
+ModelWriter::ModelWriter(
+    std::string dir, const std::vector<std::string>& weights, int64_t shard_bytes)
+    : dir_(std::move(dir)), shard_bytes_(shard_bytes) {
+  for (const auto& name : weights)
+    header_room_ += kArraysOfOne * (name.size() + kEntryBytes);
+  header_room_ += kEntryBytes;  // of the metadata
+}
+
 void ModelWriter::add(const std::string& name, const mx::array& tensor) {
   auto bytes = static_cast<int64_t>(tensor.nbytes());
-  if (!pending_.empty() && pending_bytes_ + bytes > shard_bytes_) flush();
-  pending_.push_back({name, tensor});
-  pending_bytes_ += bytes;
+  if (shard_ && held_bytes_ + bytes > shard_bytes_) end_shard();
+  if (!shard_) begin_shard();
+  auto values = mx::contiguous(tensor);
+  values.eval();
+  const auto& shape = values.shape();
+  shard_->add(
+      {name,
+       dtype_name(values.dtype()),
+       {shape.begin(), shape.end()},
+       values.nbytes()});
+  shard_->append(values.data<char>(), values.nbytes());
+  shards_.back().push_back(name);
+  held_bytes_ += bytes;
   total_bytes_ += bytes;
 }
 
-void ModelWriter::flush() {
-  std::vector<SafetensorsWriter::Tensor> specs;
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : pending_) {
-    const auto& shape = tensor.shape();
-    specs.push_back(
-        {name,
-         dtype_name(tensor.dtype()),
-         {shape.begin(), shape.end()},
-         tensor.nbytes()});
-    names.push_back(name);
-  }
-  SafetensorsWriter file(
-      dir_ + partial_name(shards_.size()), specs, {{"format", "mlx"}});
-  for (auto& pending : pending_) {
-    auto tensor = mx::contiguous(pending.tensor);
-    tensor.eval();
-    file.append(tensor.data<char>(), tensor.nbytes());
-    pending.tensor = mx::array(0);  // releases the data
-  }
-  file.finish();
-  shards_.push_back(std::move(names));
-  pending_.clear();
-  pending_bytes_ = 0;
+void ModelWriter::begin_shard() {
+  std::map<std::string, std::string> metadata = {{"format", "mlx"}};
+  shard_.emplace(dir_ + partial_name(shards_.size()), header_room_, metadata);
+  shards_.emplace_back();
+  held_bytes_ = 0;
+}
+
+void ModelWriter::end_shard() {
+  shard_->finish();
+  shard_.reset();
 }
 
 void ModelWriter::finish(int64_t total_parameters) {
-  if (!pending_.empty()) flush();
+  if (shard_) end_shard();
   nlohmann::json map = nlohmann::json::object();
   for (size_t i = 0; i < shards_.size(); ++i) {
     auto name = final_name(i, shards_.size());

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "formats/safetensors_writer.h"
 #include "nn/parameters.h"
 
 namespace pupil {
@@ -16,30 +18,32 @@ constexpr int64_t kShardBytes = int64_t{5} << 30;
 
 class ModelWriter {
  public:
-  /// Files go into `dir`, which is empty. A shard holds `shard_bytes`, or one tensor.
-  explicit ModelWriter(std::string dir, int64_t shard_bytes = kShardBytes)
-      : dir_(std::move(dir)), shard_bytes_(shard_bytes) {}
+  /// Files go into `dir`, which is empty. `weights` are the names of what will come,
+  /// one for the arrays of a packed matrix: shards leave room for a header that names
+  /// them. A shard holds `shard_bytes`, or one tensor.
+  ModelWriter(
+      std::string dir,
+      const std::vector<std::string>& weights,
+      int64_t shard_bytes = kShardBytes);
 
-  /// Adds a tensor of float16, bfloat16, float32, uint32 or uint8. It is computed when
-  /// its shard is written, and released. Throws std::runtime_error when that fails.
+  /// Computes a tensor of float16, bfloat16, float32, uint32 or uint8 and writes it, so
+  /// that no other is in memory. Throws std::runtime_error when that fails.
   void add(const std::string& name, const mx::array& tensor);
 
-  /// Writes what is left; with more than one shard, model.safetensors.index.json too.
+  /// Ends the last shard; with more than one, model.safetensors.index.json too.
   /// `total_parameters` goes into the index. To be called last.
   void finish(int64_t total_parameters);
 
  private:
-  struct Named {
-    std::string name;
-    mx::array tensor;
-  };
-
-  void flush();
+  void begin_shard();
+  void end_shard();
 
   std::string dir_;
+  size_t header_room_ = 0;
   int64_t shard_bytes_;
-  std::vector<Named> pending_;
-  int64_t pending_bytes_ = 0, total_bytes_ = 0;
+  std::optional<SafetensorsWriter> shard_;  // the one that is being written
+  int64_t held_bytes_ = 0;                  // its data
+  int64_t total_bytes_ = 0;
   std::vector<std::vector<std::string>> shards_;  // the tensors of each
 };
 

@@ -86,11 +86,13 @@ std::vector<std::string> model_shape_names() {
 void write_random_model(
     const std::string& name, const Quantization& packing, const std::string& dir) {
   auto config = config_of(shape_of(name), packing);
-  ModelWriter writer(dir);
+  auto shapes = tensor_shapes(parse_model_config(config, name).decoder);
+  std::vector<std::string> names;
+  for (const auto& [tensor, _] : shapes) names.push_back(tensor);
+  ModelWriter writer(dir, names);
   int64_t parameters = 0;
   uint64_t seed = 0;
-  for (const auto& [tensor, shape] :
-       tensor_shapes(parse_model_config(config, name).decoder)) {
+  for (const auto& [tensor, shape] : shapes) {
     auto key = mx::random::key(++seed);
     int64_t size = 1;
     for (int side : shape) size *= side;

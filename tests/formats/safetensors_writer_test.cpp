@@ -46,6 +46,30 @@ TEST_F(SafetensorsFile, TensorsAndMetadataComeBack) {
   EXPECT_TRUE(mx::array_equal(tensors.at("a \"quoted\" é"), expected).item<bool>());
 }
 
+TEST_F(SafetensorsFile, TensorsThatBecomeKnownOneByOneComeBack) {
+  std::vector<float> floats = {1, -2, 3.5f, 4};
+  SafetensorsWriter file(path(), 300, {});
+  for (int i = 0; i < 3; ++i) {
+    file.add({"t" + std::to_string(i), "F32", {1, 4}, 16});
+    file.append(floats.data(), 16);
+  }
+  file.finish();
+  auto header = read_safetensors_header(path());
+  EXPECT_EQ(header.data_begin, 8u + 304);  // of which blanks fill the rest
+  ASSERT_EQ(header.tensors.size(), 3u);
+  auto [tensors, metadata] = mx::load_safetensors(path());
+  auto expected = mx::array(floats.data(), {1, 4}, mx::float32);
+  for (const auto& [name, tensor] : tensors)
+    EXPECT_TRUE(mx::array_equal(tensor, expected).item<bool>()) << name;
+}
+
+TEST_F(SafetensorsFile, AHeaderThatDoesNotFitIntoItsRoomIsOurBug) {
+  SafetensorsWriter file(path(), 40, {});
+  file.add({"a name", "U8", {4}, 4});
+  file.append("1234", 4);
+  EXPECT_THROW(file.finish(), std::logic_error);
+}
+
 TEST_F(SafetensorsFile, AnIncompleteFileIsOurBug) {
   for (size_t bytes : {3, 5}) {
     std::filesystem::remove(path());

@@ -7,6 +7,7 @@
   generate  greedy text of 16 tokens: the same, up to two tokens of nearly the same logits
   adapter   one that `pupil sft` trained: mlx-lm's log-probabilities with it are ours
   fused     `pupil fuse` and mlx_lm.fuse of that adapter: the same weights, to rounding
+  dora      adapter and fused with `fine_tune_type: dora`, the larger of the two differences
   packed    the same on the 4-bit model: the share of words of codes that differ
 
 The models are those of tests/golden, 64 wide and with random weights (mlx_lm_families.py, which
@@ -23,6 +24,7 @@ import tempfile
 from pathlib import Path
 
 from student_prompts import compare
+from tiny_adapter import put_words, trained
 
 try:
     import mlx.core as mx
@@ -39,10 +41,6 @@ NEAR_TIE = 1e-3     # nats
 TOLERANCE = 1e-4    # of weights of about 0.2, float32 in another order
 LONG = 16           # tokens of greedy text
 END = 1             # kept out of it
-TEXT = "w3 w1 w4 w1 w5 w9 w2 w6 w5 w3 w5 w8 w9 w7 w9 w3"
-WORDS = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": {
-    "type": "WordLevel", "vocab": {f"w{i}": i for i in range(families.WIDER["vocab_size"])},
-    "unk_token": "w0"}}
 
 
 def source_of(golden, folder):
@@ -52,9 +50,7 @@ def source_of(golden, folder):
                         mx.load(str(golden / "model.safetensors")))
     families.convert(families.PUPIL, narrow, folder / "narrow-mlx")
     families.put_source(folder / "source", *families.wider(folder / "narrow-mlx"))
-    (folder / "source" / "tokenizer.json").write_text(json.dumps(WORDS))
-    (folder / "source" / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "w1"}))
+    put_words(folder / "source", families.WIDER["vocab_size"])
     return folder / "source"
 
 
@@ -98,31 +94,15 @@ def greedy(model, tokens, count):
     return out
 
 
-def generate_agrees(folder, window):
-    """`window` tokens at the most, with the prompt."""
+def generate_agrees(folder):
     tokens = families.TOKENS[:2]
-    count = min(LONG, window - len(tokens))
     out = subprocess.run(
         [families.PUPIL, "generate", "--model", folder / "dense", "--prompts", "/dev/stdin",
-         "--json", "--max-tokens", str(count), "--min-tokens", str(count)],
+         "--json", "--max-tokens", str(LONG), "--min-tokens", str(LONG)],
         input=json.dumps({"input_ids": tokens}) + "\n",
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
     mine = json.loads(out)["ids"]
-    return compare(mine, greedy(load_model(folder / "dense")[0], tokens, count), NEAR_TIE)
-
-
-def trained_adapter(folder):
-    (folder / "text.jsonl").write_text((json.dumps({"text": TEXT}) + "\n") * 4)
-    (folder / "config.yaml").write_text(json.dumps({  # YAML contains JSON
-        "hardware": {"mlx_model_path": str(folder / "dense")},
-        "data": {"train": str(folder / "text.jsonl")},
-        "lora": {"rank": 4, "keys": "all_linear,experts"},
-        "train": {"method": "sft", "max_steps": 2, "prompts_per_step": 2,
-                  "learning_rate": 0.05},
-        "logging": {"run_dir": str(folder / "run")}}))
-    subprocess.run([families.PUPIL, "sft", "-c", folder / "config.yaml"], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return folder / "run" / "adapters"
+    return compare(mine, greedy(load_model(folder / "dense")[0], tokens, LONG), NEAR_TIE)
 
 
 def with_adapter(model_dir, adapter):
@@ -140,7 +120,7 @@ def their_fused(model):
 
 def fuse(base, adapter):
     """The parameters that `pupil fuse` writes, by name."""
-    fused = base.parent / f"{base.name}-fused"
+    fused = Path(tempfile.mkdtemp(dir=base.parent))
     subprocess.run([families.PUPIL, "fuse", "--model", base, "--adapter", adapter, "--to", fused],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return dict(tree_flatten(load_model(fused)[0].parameters()))
@@ -164,40 +144,44 @@ def fused_difference(folder, adapter):
                for name, w in expected.items())
 
 
+def adapter_difference(folder, adapter):
+    """In nats; infinite where the adapter changes nothing, and so shows nothing."""
+    dense, tokens = folder / "dense", families.TOKENS
+    mine = families.ours(families.PUPIL, dense, tokens, adapter)
+    if families.difference(families.ours(families.PUPIL, dense, tokens), mine) < 0.01:
+        return float("inf")
+    return families.difference(mine, families.theirs(with_adapter(dense, adapter), tokens))
+
+
 def check(golden, folder):
     """(what convert does differently, tokens that agree, whether all could be expected to,
-    the difference with the adapter in nats, of fused weights, of fused codes)."""
-    source = source_of(golden, folder)
-    wrong = convert_differs(source, folder)
-    config = json.loads((folder / "dense" / "config.json").read_text())
-    tokens = families.text_for(config)
-    known = config["model_type"] == "gemma3_text" or not config.get("sliding_window")
-    same, _, agrees = generate_agrees(folder, LONG + 2 if known else config["sliding_window"])
-    adapter = trained_adapter(folder)
-    plain = families.ours(families.PUPIL, folder / "dense", tokens)
-    mine = families.ours(families.PUPIL, folder / "dense", tokens, adapter)
-    theirs = families.theirs(with_adapter(folder / "dense", adapter), tokens)
-    learnt = families.difference(plain, mine) > 0.01  # else nothing is shown
-    far = families.difference(mine, theirs) if learnt else float("inf")
-    return (wrong, same, agrees, far, fused_difference(folder, adapter),
-            packed_share(folder, adapter))
+    the difference with the adapter in nats, of fused weights, of both with DoRA, of fused
+    codes)."""
+    wrong = convert_differs(source_of(golden, folder), folder)
+    same, _, agrees = generate_agrees(folder)
+    lora = trained(families.PUPIL, folder / "dense", folder / "lora", keys="all_linear,experts")
+    dora = trained(families.PUPIL, folder / "dense", folder / "dora", fine_tune_type="dora")
+    return (wrong, same, agrees, adapter_difference(folder, lora), fused_difference(folder, lora),
+            max(adapter_difference(folder, dora), fused_difference(folder, dora)),
+            packed_share(folder, lora))
 
 
 def main(pupil, golden_dir):
     families.PUPIL = pupil
     mx.set_default_device(mx.cpu)
     failed = False
-    print(f"{'':16}{'convert':>10}{'greedy':>12}{'adapter':>10}{'fused':>10}{'packed':>10}")
+    print(f"{'':16}{'convert':>10}{'greedy':>12}{'adapter':>10}{'fused':>10}{'dora':>10}"
+          f"{'packed':>10}")
     for name in families.FAMILIES:
         folder = Path(tempfile.mkdtemp())
         try:
-            wrong, same, agrees, far, fused, packed = check(Path(golden_dir) / name, folder)
+            wrong, same, agrees, far, fused, dora, packed = check(Path(golden_dir) / name, folder)
         finally:
             shutil.rmtree(folder)
-        good = not wrong and agrees and max(far, fused) < TOLERANCE and packed < 0.02
+        good = not wrong and agrees and max(far, fused, dora) < TOLERANCE and packed < 0.02
         failed |= not good
         print(f"{name:16}{'equal' if not wrong else 'DIFFERS':>10}{same:>5} tokens"
-              f"{far:10.1e}{fused:10.1e}{packed:10.1e}{'' if good else '  DIFFERS ' + ' '.join(wrong)}", flush=True)
+              f"{far:10.1e}{fused:10.1e}{dora:10.1e}{packed:10.1e}{'' if good else '  DIFFERS ' + ' '.join(wrong)}", flush=True)
     return failed
 
 

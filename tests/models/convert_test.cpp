@@ -121,7 +121,9 @@ TEST_F(Convert, AWriterCutsShardsAndIndexesThem) {
   fs::create_directories(to());
   testing::write_text(
       to() / "config.json", testing::huggingface_config(testing::wide_config()).dump());
-  ModelWriter writer(to(), 100'000);
+  std::vector<std::string> names;
+  for (const auto& [name, _] : tensors) names.push_back(name);
+  ModelWriter writer(to(), names, 100'000);
   int64_t parameters = 0;
   for (const auto& [name, tensor] : tensors) {
     writer.add(name, tensor);

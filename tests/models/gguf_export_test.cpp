@@ -238,6 +238,19 @@ TEST_F(ExportGguf, ConvertingToAFileLeavesNothingElse) {
   expect_same(read_back(), tensors);
 }
 
+TEST_F(ExportGguf, ConvertingWhatGgufCannotHoldEndsBeforeTheFirstTensor) {
+  put();
+  change_config({{"model_type", "mistral"}});
+  auto options = this->options();
+  options.to = file();
+  int tensors = 0;
+  auto text = testing::refusal(
+      [&] { convert_to_gguf(options, [&](size_t, size_t, int64_t) { ++tensors; }); });
+  EXPECT_TRUE(has(text, "expected llama or qwen2, got 'mistral'")) << text;
+  EXPECT_EQ(tensors, 0);
+  EXPECT_FALSE(fs::exists(to().parent_path()));
+}
+
 TEST(GgufNames, BothWaysAreOne) {
   for (const char* name :
        {"token_embd.weight", "output.weight", "blk.31.ffn_down.bias"})

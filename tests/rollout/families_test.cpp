@@ -98,9 +98,7 @@ TEST_P(FamilyDecoding, BranchesEqualWholeSequences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Families,
-    FamilyDecoding,
-    ::testing::ValuesIn(testing::families_after({"llama_yarn"})));
+    Families, FamilyDecoding, ::testing::ValuesIn(testing::all_families()));
 
 }  // namespace
 }  // namespace pupil

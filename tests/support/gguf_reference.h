@@ -62,8 +62,12 @@ inline double block_weight(
 inline std::vector<float> gguf_weights(
     GgufType type, std::span<const std::byte> bytes) {
   auto [block_size, block_bytes] = gguf_layout(type);
-  if (block_size == 256) return superblock_weights(type, bytes);
   std::vector<float> weights;
+  if (block_size == 256) {
+    weights.resize(bytes.size() / block_bytes * block_size);
+    unpack_superblocks(type, bytes, weights);
+    return weights;
+  }
   weights.reserve(bytes.size() / block_bytes * block_size);
   for (size_t at = 0; at < bytes.size(); at += block_bytes) {
     auto block = bytes.subspan(at, block_bytes);

@@ -21,10 +21,13 @@ inline std::vector<std::string> families_beyond_llama() {
       "smollm3"};
 }
 
-/// `first`, and then those.
-inline std::vector<std::string> families_after(std::vector<std::string> first) {
-  for (auto& name : families_beyond_llama()) first.push_back(std::move(name));
-  return first;
+/// Llama's block with each scaling of its rotary embedding, its near relatives, and
+/// then those.
+inline std::vector<std::string> all_families() {
+  std::vector<std::string> all = {
+      "llama", "llama_linear", "llama_yarn", "llama_dynamic", "mistral", "qwen2"};
+  for (auto& name : families_beyond_llama()) all.push_back(std::move(name));
+  return all;
 }
 
 }  // namespace pupil::testing
