@@ -63,6 +63,7 @@ TrainConfig resolve_method(TrainConfig config) {
   fill(config.scale_rewards, std::string(method.scale_rewards));
   fill(config.kl_estimator, std::string(method.kl_estimator));
   fill(config.kl_in_reward, method.kl_in_reward);
+  fill(config.use_bias_correction_kl, method.use_bias_correction_kl);
   if (method.delta > 0) fill(config.delta, method.delta);
   check(config);
   return config;
@@ -78,7 +79,7 @@ PolicyLossConfig policy_loss_config(const TrainConfig& resolved) {
   loss.epsilon_high = resolved.epsilon_high.value();
   loss.delta = resolved.delta;
   loss.beta = resolved.kl_in_reward.value() ? 0.0 : resolved.beta.value();
-  loss.use_bias_correction_kl = resolved.use_bias_correction_kl;
+  loss.use_bias_correction_kl = resolved.use_bias_correction_kl.value();
   loss.kl_estimator = kl_estimator_of(resolved.kl_estimator.value());
   loss.top_entropy_quantile = resolved.top_entropy_quantile;
   loss.off_policy_mask_threshold = resolved.off_policy_mask_threshold;
