@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "algo/methods.h"
+#include "train/token_plan.h"
 
 namespace pupil {
 
@@ -142,6 +143,13 @@ ScheduleConfig schedule_config(const TrainConfig& c) {
 bool learns_without_spread(const TrainConfig& resolved) {
   auto over = baseline(resolved);
   return over == Baseline::running || over == Baseline::none;
+}
+
+bool acts_on_all_rows(const TrainConfig& resolved) {
+  if (preference_config(resolved)) return false;
+  auto loss = policy_loss_config(resolved);
+  bool has_bonus = entropy_control(resolved).enabled();
+  return loss.beta != 0 || has_bonus || needs_token_plan(loss);
 }
 
 Baseline baseline(const TrainConfig& resolved) {

@@ -75,7 +75,9 @@ Trainer::Trainer(
       config_(config),
       hooks_(std::move(hooks)),
       beta_(config.train.beta.value()),
-      entropy_(entropy_control(config.train)) {}
+      entropy_(entropy_control(config.train)) {
+  config_.batch.all_groups = acts_on_all_rows(config.train);
+}
 
 void Trainer::run() {
   try {
@@ -197,7 +199,9 @@ void Trainer::adapt(StepRecord& record) {
   }
   if (entropy_.enabled()) {
     const auto& policy = record.policy;
-    entropy_.update(planned_entropy_.value_or(policy.per_token(policy.entropy)));
+    double entropy = planned_entropy_.value_or(policy.per_token(policy.entropy));
+    record.policy_loss = record.loss + entropy_.applied() * entropy;
+    entropy_.update(entropy);
     record.entropy_coef = entropy_.coef;
   }
 }
@@ -210,6 +214,7 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
       schedule_factor(schedule_config(train), step_, train.max_steps);
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
+  record.policy_loss.reset();
   record.overflowed = false;
   record.policy = {};
   record.preference = {};
