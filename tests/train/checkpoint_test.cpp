@@ -3,6 +3,7 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -144,9 +145,9 @@ TEST(Checkpoint, OfAnotherModelOrReferenceIsRefusedAndTheRestIsTold) {
   RunOrigin origin = {
       {"model_sha256", "aa"},
       {"tokenizer_sha256", "bb"},
-      {"config_sha256", "cc"},
       {"ref_model_sha256", "ee"},
       {"ref_adapter_sha256", "ff"},
+      {"config_sha256", "cc"},
       {"pupil", "1"},
       {"mlx", "0.32"},
       {"device", "cpu"}};
@@ -161,9 +162,9 @@ TEST(Checkpoint, OfAnotherModelOrReferenceIsRefusedAndTheRestIsTold) {
         {"ref_model_sha256", "reference model"},
         {"ref_adapter_sha256", "reference adapter"}}) {
     auto other = origin;
-    other[name + "_sha256"] = "dd";
+    other[key] = "dd";
     auto text = refusal([&] { check_origin(origin, other, warn); });
-    EXPECT_TRUE(has(text, "the " + name + "'s files are not those"));
+    EXPECT_TRUE(has(text, "the " + std::string(name) + "'s files are not those"));
   }
   auto other = origin;
   other["config_sha256"] = "dd";
