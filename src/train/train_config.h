@@ -329,10 +329,9 @@ struct TrainConfig {
       "leave completions that hit the length limit out of the loss");
     f("max_tokens_per_microbatch",
       self.max_tokens_per_microbatch,
-      "memory bound of one forward and backward pass; 0: as many as memory has room "
-      "for "
-      "at the start, which the run's config.yaml then says",
-      kNotNegative);
+      "memory bound of one forward and backward pass; auto or 0: as many as memory has "
+      "room for at the start, which the run's config.yaml then says",
+      Range{.min = 0, .zero = "auto"});
     f("gradient_checkpointing",
       self.gradient_checkpointing,
       "compute blocks again in the backward pass: a third more work, the same "
