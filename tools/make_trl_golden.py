@@ -4,14 +4,16 @@
     pip install torch trl==1.16.0
     python3 tools/make_trl_golden.py tests/golden/trl [LOSS_TYPE ...]
 
-One file a loss type, and advantages.json. The numbers come from TRL's own methods
-(GRPOTrainer._compute_loss, GMPOTrainer._compute_loss, and the advantages of
-GRPOTrainer._generate_and_score_completions, whose text is run as it stands). Only the
-model is replaced: `logprobs` and `entropies` are given. Float32 throughout.
+One file a loss type, rloo.json, sampler_correction.json and advantages.json. The numbers come
+from TRL's own methods (_compute_loss of GRPOTrainer, GMPOTrainer and RLOOTrainer, and of
+GRPOTrainer._generate_and_score_completions the advantages and the correction of the
+sampler, whose text is run as it stands). Only the model is replaced: `logprobs` and
+`entropies` are given. Float32 throughout.
 """
 import inspect
 import itertools
 import json
+import math
 import random
 import sys
 import textwrap
@@ -24,6 +26,7 @@ from trl import GRPOConfig
 from trl.experimental.gmpo import GMPOTrainer
 from trl.trainer import grpo_trainer
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.rloo_trainer import RLOOTrainer
 
 ROWS, WIDTH = 5, 6
 LENGTHS = [6, 4, 1, 5, 0]
@@ -74,8 +77,7 @@ def make_trainer(settings):
     trainer = cls.__new__(cls)
     trainer.__dict__.update(
         args=args, accelerator=OneProcess(), model=SimpleNamespace(training=True),
-        aux_loss_enabled=False, use_vllm=False, _metrics=defaultdict(lambda: defaultdict(list)),
-        vllm_importance_sampling_correction=False,
+        aux_loss_enabled=False, _metrics=defaultdict(lambda: defaultdict(list)),
         current_gradient_accumulation_steps=args.gradient_accumulation_steps,
         epsilon_low=args.epsilon,
         epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
@@ -83,9 +85,31 @@ def make_trainer(settings):
         _last_world_entropy=float("inf"), _entropy_window_stats=None)
     for name in ("beta", "loss_type", "importance_sampling_level", "off_policy_mask_threshold",
                  "top_entropy_quantile", "max_completion_length", "entropy_coef",
-                 "use_adaptive_entropy"):
+                 "use_adaptive_entropy", "use_vllm", "vllm_importance_sampling_correction",
+                 "vllm_importance_sampling_mode", "vllm_importance_sampling_clip_min",
+                 "vllm_importance_sampling_clip_max"):
         setattr(trainer, name, getattr(args, name))
     return trainer
+
+
+def trl_block(first, last):
+    """A block of _generate_and_score_completions, from the line `first` to before `last`."""
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    start = source.index(first)
+    return compile(textwrap.dedent(source[start:source.index(last, start)]), "trl", "exec")
+
+
+def run_correction(trainer, batch):
+    """Old policy over sampler, (B, T) or (B, 1)."""
+    code = trl_block(
+        "            if self.use_vllm and self.vllm_importance_sampling_correction:\n"
+        "                mask = completion_mask",
+        "            # Compute the per-token log probabilities for the reference model")
+    scope = {"torch": torch, "math": math, "self": trainer, "tool_mask": batch.get("tool_mask"),
+             **{name: batch[name] for name in (
+                 "completion_mask", "old_per_token_logps", "sampling_per_token_logps")}}
+    exec(code, scope)
+    return scope["vllm_importance_sampling_ratio"]
 
 
 def run_loss(inputs, settings, num_items):
@@ -108,6 +132,9 @@ def run_loss(inputs, settings, num_items):
         batch["ref_per_token_logps"] = tensor("ref_logprobs")
     if inputs.get("tool_mask") is not None:
         batch["tool_mask"] = torch.tensor(inputs["tool_mask"])
+    if inputs.get("sampling_logprobs") is not None:
+        batch["sampling_per_token_logps"] = tensor("sampling_logprobs")
+        batch["importance_sampling_ratio"] = run_correction(trainer, batch)
     loss = trainer._compute_loss(trainer.model, batch)
     loss.backward()
     metrics = {name: values[-1] for name, values in trainer._metrics["train"].items()}
@@ -165,12 +192,72 @@ def loss_cases(loss_type):
     return cases
 
 
-def advantage_code():
-    """The block of TRL that turns rewards_per_func into advantages."""
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
-    start = source.index("        unscorable_mask = ")
-    end = source.index("        # Slice to keep only the local part of the data")
-    return compile(textwrap.dedent(source[start:end]), "trl", "exec")
+def run_rloo(inputs, epsilon, epsilon_high):
+    trainer = RLOOTrainer.__new__(RLOOTrainer)
+    trainer.__dict__.update(
+        accelerator=OneProcess(), model=SimpleNamespace(training=True), aux_loss_enabled=False,
+        _metrics=defaultdict(lambda: defaultdict(list)), epsilon_low=epsilon,
+        epsilon_high=epsilon_high)
+    tensor = lambda key: torch.tensor(inputs[key], dtype=torch.float32)
+    logprobs = tensor("logprobs").requires_grad_()
+    trainer._get_per_token_logps_and_entropies = (
+        lambda *args, **kwargs: (logprobs, tensor("entropies"), None))
+    mask = torch.tensor(inputs["mask"])
+    loss = trainer._compute_loss(trainer.model, {
+        "prompt_ids": torch.zeros(ROWS, 1, dtype=torch.long),
+        "prompt_mask": torch.ones(ROWS, 1, dtype=torch.long),
+        "completion_ids": torch.zeros(ROWS, WIDTH, dtype=torch.long),
+        "completion_mask": mask,
+        "advantages": tensor("advantages"),
+        "old_logps": ((logprobs.detach() if inputs["old_logprobs"] is None
+                       else tensor("old_logprobs")) * mask).sum(1),
+    })
+    loss.backward()
+    metrics = {name: values[-1] for name, values in trainer._metrics["train"].items()}
+    return loss.item(), logprobs.grad.tolist(), metrics
+
+
+def rloo_cases():
+    """On and off the policy, the completion's ratio within its bounds and beyond them."""
+    cases = []
+    for seed, spread in ((6, 0.0), (7, 0.05), (8, 0.2), (9, 0.4), (10, 0.8)):
+        inputs = make_inputs(seed, spread)
+        inputs.pop("tool_mask")
+        inputs["ref_logprobs"] = None
+        inputs["advantages"] = [*inputs["advantages"][:-1], 0.0]  # as of gmpo
+        if spread == 0:
+            inputs["old_logprobs"] = None
+        for low, high in ((0.2, 0.2), (0.1, 0.5)):
+            loss, grad, metrics = run_rloo(inputs, low, high)
+            settings = {"loss_type": "grpo", "importance_sampling_level": "sequence_sum",
+                        "epsilon": low, "epsilon_high": high}
+            cases.append({"request": {**inputs, **settings},
+                          "loss": loss, "grad_logprobs": grad, "metrics": metrics})
+    return cases
+
+
+def correction_cases():
+    """Weights on both sides of both bounds, of tokens and of sequences."""
+    cases = []
+    modes = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
+    for number, (loss_type, mode, level, least) in enumerate(itertools.product(
+            ("grpo", "dapo", "vespo"), modes, ("token", "sequence"), (None, 0.7))):
+        inputs = make_inputs(4 + number % 2, 0.4)
+        rng = random.Random(number)
+        inputs["sampling_logprobs"] = [[round(x + rng.uniform(-0.6, 0.6), 4) for x in row]
+                                       for row in inputs["old_logprobs"]]
+        if number % 3:
+            inputs.pop("tool_mask")
+        settings = {"loss_type": loss_type, "beta": 0.04, "importance_sampling_level": level,
+                    "use_vllm": True, "vllm_importance_sampling_mode": mode,
+                    "vllm_importance_sampling_clip_min": least,
+                    "vllm_importance_sampling_clip_max": 1.3}
+        if number % 4 == 3:
+            settings["off_policy_mask_threshold"] = 0.05
+        loss, grad, metrics = run_loss(inputs, settings, num_items=37)
+        cases.append({"request": {**inputs, **settings, "num_items_in_batch": 37},
+                      "loss": loss, "grad_logprobs": grad, "metrics": metrics})
+    return cases
 
 
 def run_advantages(code, request):
@@ -207,7 +294,8 @@ def reward_tables():
 
 
 def advantage_cases():
-    code, cases = advantage_code(), []
+    code, cases = trl_block(
+        "        unscorable_mask = ", "        # Slice to keep only the local part of the data"), []
     for table in reward_tables():
         for scale in ("group", "batch", "none", True, False):
             for how in ("sum_then_normalize", "normalize_then_sum"):
@@ -239,6 +327,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[2:] or ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo", "gmpo"):
         write(folder, name, loss_cases(name))
+    write(folder, "rloo", rloo_cases())
+    write(folder, "sampler_correction", correction_cases())
     write(folder, "advantages", advantage_cases())
 
 

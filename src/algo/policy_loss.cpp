@@ -60,8 +60,9 @@ void check(const PolicyLossInputs& in, const PolicyLossConfig& config) {
 mx::array policy_ratio(
     const mx::array& log_ratio, const mx::array& mask, Ratio over) {  // [N, T]
   if (over == Ratio::token) return mx::exp(log_ratio);
-  auto mean = mx::sum(log_ratio, 1, true) / token_counts(mask);
-  return mx::broadcast_to(mx::exp(mean), log_ratio.shape());
+  auto of_sequence = mx::sum(log_ratio, 1, true);
+  if (over == Ratio::sequence) of_sequence = of_sequence / token_counts(mask);
+  return mx::broadcast_to(mx::exp(of_sequence), log_ratio.shape());
 }
 
 mx::array kl_to_reference(
@@ -162,8 +163,10 @@ const LossType& loss_type_of(std::string_view name) {
 Ratio ratio_of(std::string_view level) {
   if (level == "token") return Ratio::token;
   if (level == "sequence") return Ratio::sequence;
+  if (level == "sequence_sum") return Ratio::sequence_sum;
   throw std::invalid_argument(
-      "[policy_loss] importance_sampling_level: expected token or sequence, got " +
+      "[policy_loss] importance_sampling_level: expected token, sequence or "
+      "sequence_sum, got " +
       std::string(level));
 }
 

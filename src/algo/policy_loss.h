@@ -20,10 +20,12 @@ namespace pupil {
 
 namespace mx = mlx::core;
 
-enum class Ratio { token, sequence };  // over what the policy ratio is taken
+/// Over what the policy ratio is taken: a token, the mean of a sequence's tokens, their
+/// sum.
+enum class Ratio { token, sequence, sequence_sum };
 
-/// Of TRL's `importance_sampling_level`: token | sequence. Throws std::invalid_argument
-/// on another name.
+/// Of TRL's `importance_sampling_level`, token | sequence, or "sequence_sum", that of
+/// its RLOOTrainer. Throws std::invalid_argument on another name.
 Ratio ratio_of(std::string_view importance_sampling_level);
 
 /// The defaults are TRL's.
@@ -79,9 +81,10 @@ struct PolicyLoss {
   std::optional<mx::array> phi;  // [N, 1] vespo's weight of the sequence, no gradient
 };
 
-/// With r = exp(logprobs - old_logprobs), or its sequence mean for Ratio::sequence
-/// (GSPO eq. 7, arXiv:2507.18071), s the surrogate of algo/surrogates.h and kl of
-/// algo/kl.h:
+/// With r = exp(logprobs - old_logprobs), or that of the sequence's mean difference for
+/// Ratio::sequence (GSPO eq. 7, arXiv:2507.18071) and of its sum for
+/// Ratio::sequence_sum (a completion as one action, arXiv:2402.14740), s the surrogate
+/// of algo/surrogates.h and kl of algo/kl.h:
 ///   l = s keep importance + beta kl (r if use_bias_correction_kl)
 /// where keep is 0 on sequences that the off-policy mask drops and on tokens below the
 /// entropy quantile. The loss is, over the tokens of the mask and the sequences i of

@@ -31,7 +31,7 @@ Bounds bounds_of(const PolicyLossConfig& c) {
 }
 
 bool one_ratio_a_sequence(const PolicyLossConfig& c) {
-  return c.ratio == Ratio::sequence && c.surrogate != Surrogate::gmpo;
+  return c.ratio != Ratio::token && c.surrogate != Surrogate::gmpo;
 }
 
 void add_token(PolicyMetrics& m, const HostValues& v, size_t i) {
@@ -142,10 +142,8 @@ void add_importance(
     const mx::array& mask,
     bool by_sequence) {
   auto weights = host_values(importance), inside = host_values(mask);
-  size_t width = mask.shape(1);
   for (size_t i = 0; i < weights.size(); ++i) {
-    bool counts = by_sequence ? i % width == 0 : inside[i] != 0;
-    if (!counts) continue;
+    if (!by_sequence && inside[i] == 0) continue;
     double weight = weights[i];
     metrics.num_importance += 1;
     metrics.importance += weight;

@@ -18,7 +18,7 @@ struct PolicyMetrics {
   double num_tokens = 0;
   double entropy = 0;  // nats
   double kl = 0;       // nats, as it entered the loss
-  // Ratios that were looked at: one a token, or one a sequence (Ratio::sequence).
+  // Ratios that were looked at: one a token, or one a sequence.
   double num_ratios = 0;
   double clipped_low = 0, clipped_high = 0;
   std::vector<double> ratios;  // [num_ratios], for a histogram
@@ -56,8 +56,8 @@ PolicyMetrics measure(
     const mx::array& entropy,
     const mx::array& sampler_logprobs);
 
-/// Adds the weights of the sampler correction: of the tokens of the mask, or one of
-/// each sequence. importance, mask [N, T].
+/// Adds the weights of the sampler correction: of the tokens of the mask, or of the
+/// sequences. mask [N, T]; importance [N, T], `by_sequence` [N, 1].
 void add_importance(
     PolicyMetrics& metrics,
     const mx::array& importance,

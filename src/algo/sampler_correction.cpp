@@ -27,9 +27,7 @@ mx::array sampler_importance(
   auto known =
       mx::logical_and(mx::greater(mask, zero), mx::logical_not(mx::isnan(difference)));
   auto log_weight = mx::where(known, difference, zero);
-  if (correction.by_sequence()) {
-    log_weight = mx::broadcast_to(mx::sum(log_weight, 1, true), mask.shape());
-  }
+  if (correction.by_sequence()) log_weight = mx::sum(log_weight, 1, true);
   bool truncates = mode == CorrectionMode::token_truncate ||
                    mode == CorrectionMode::sequence_truncate;
   auto weight = mx::exp(log_weight);

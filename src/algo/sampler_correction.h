@@ -33,7 +33,8 @@ struct SamplerCorrection {
 
 /// w = exp(old_logprobs - sampler_logprobs) of each token, or of their sum over the
 /// sequence; outside of [least, most] it is the bound (truncate) or 0 (mask). A NaN of
-/// the sampler counts as no difference. All [N, T]; no gradient.
+/// the sampler counts as no difference. [N, T] each -> [N, T], of sequences [N, 1]; no
+/// gradient.
 mx::array sampler_importance(
     const mx::array& old_logprobs,
     const mx::array& sampler_logprobs,

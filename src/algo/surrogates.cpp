@@ -73,13 +73,15 @@ mx::array likelihood(const SurrogateInputs& in) {
   return -(in.advantages * in.logprobs);
 }
 
-// Sum of the tokens' log ratios, and of old policy to sampler where that is known.
+// Sum of the tokens' log ratios, and of old policy to sampler where that is known: of
+// the tokens, or one of the sequence, which counts once.
 mx::array sequence_log_ratio(const SurrogateInputs& in) {  // [N, 1]
   auto per_token = mx::clip(in.log_ratio, number(-20), number(20));
   auto sum = mx::sum(masked(per_token, in.mask), 1, true);
   if (!in.importance) return sum;
   auto log_weight =
       mx::clip(mx::log(*in.importance), number(std::log(1e-8)), number(20));
+  if (in.importance->shape() != in.mask.shape()) return sum + log_weight;
   return sum + mx::sum(masked(log_weight, in.mask), 1, true);
 }
 

@@ -14,7 +14,7 @@ struct SurrogateInputs {
   mx::array advantages;                 // [N, 1]
   mx::array mask;                       // [N, T]
   std::optional<mx::array> keep;        // [N, T] tokens of the entropy quantile
-  std::optional<mx::array> importance;  // [N, T], log-weights of vespo
+  std::optional<mx::array> importance;  // [N, T] or [N, 1], part of vespo's ratio
   std::optional<mx::array> selected;    // [N, T] tokens that *_cov selects
 };
 

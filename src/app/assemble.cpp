@@ -1,6 +1,7 @@
 #include "app/assemble.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 
 #include "app/lessons.h"
@@ -37,6 +38,12 @@ std::shared_ptr<Teacher> remote_teacher(const Config& config) {
   return judges_locally(config) ? nullptr : make_teacher(config);
 }
 
+void expect_folder(const std::string& key, const std::optional<std::string>& path) {
+  if (!path || std::filesystem::is_directory(*path)) return;
+  throw std::invalid_argument(
+      "[config] model." + key + ": expected a folder, found none at " + *path);
+}
+
 void check_reference(const Config& config) {
   if (!config.model.ref_model_path && !config.model.ref_adapter_path) return;
   if (config.train.sync_ref_model) {
@@ -44,11 +51,33 @@ void check_reference(const Config& config) {
         "[config] train.sync_ref_model: a reference of its own does not move; unset "
         "model.ref_model_path and model.ref_adapter_path, or set it to false");
   }
-  if (has_reference(config.train)) return;
-  throw std::invalid_argument(
-      "[config] model.ref_model_path, model.ref_adapter_path: train.method " +
-      config.train.method +
-      " asks for no reference; set train.beta above 0, or unset them");
+  if (!has_reference(config.train)) {
+    throw std::invalid_argument(
+        "[config] model.ref_model_path, model.ref_adapter_path: train.method " +
+        config.train.method +
+        " asks for no reference; set train.beta above 0, or unset them");
+  }
+  expect_folder("ref_model_path", config.model.ref_model_path);
+  expect_folder("ref_adapter_path", config.model.ref_adapter_path);
+}
+
+// Each function is normalised within its group and the sum over the batch, as in TRL:
+// neither a KL in the reward nor another baseline has a place there.
+void check_aggregation(const Config& config) {
+  const auto& train = config.train;
+  bool apart = config.reward.aggregation == "normalize_then_sum";
+  if (!apart || learns_from_file(train)) return;
+  auto refuse = [&](const std::string& what, const std::string& way_out) {
+    throw std::invalid_argument(
+        "[config] reward.aggregation: normalize_then_sum has no " + what +
+        ", which train.method " + train.method + " or the config asks for; " + way_out +
+        ", or set reward.aggregation to sum_then_normalize");
+  };
+  bool kl_in_reward = *train.kl_in_reward && *train.beta != 0;
+  if (kl_in_reward && !preference_config(train))
+    refuse("KL in the reward", "set train.kl_in_reward to false or train.beta to 0");
+  if (*train.baseline != "group")
+    refuse("train.baseline " + *train.baseline, "set it to group");
 }
 
 Model student_of(const Config& config) {
@@ -181,6 +210,7 @@ Config resolved(Config config) {
         "train.eval_steps and data.eval, or set it to 0");
   }
   check_reference(config);
+  check_aggregation(config);
   return config;
 }
 

@@ -84,13 +84,19 @@ std::string answers_sha256(const Config& config) {
 RunOrigin run_origin(const Config& config) {
   const auto& folder = config.hardware.mlx_model_path;
   bool on_gpu = mx::default_device() == mx::Device::gpu;
-  return {
+  RunOrigin origin = {
       {"model_sha256", files_sha256(folder, false)},
       {"tokenizer_sha256", files_sha256(folder, true)},
       {"config_sha256", config_sha256(config)},
       {"pupil", PUPIL_VERSION},
       {"mlx", mx::version()},
       {"device", on_gpu ? "gpu" : "cpu: " + cpu_features_text()}};
+  const auto& model = config.model;
+  if (model.ref_model_path)
+    origin["ref_model_sha256"] = files_sha256(*model.ref_model_path, false);
+  if (model.ref_adapter_path)
+    origin["ref_adapter_sha256"] = files_sha256(*model.ref_adapter_path, false);
+  return origin;
 }
 
 }  // namespace pupil

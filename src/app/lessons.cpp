@@ -140,7 +140,7 @@ Stages lesson_stages(const Config& config, const Model& model) {
   auto all = std::make_shared<std::vector<RolloutGroup>>(groups_of(config, model));
   TaskOrder order{config.seed, config.data.shuffle, all->size()};
   Stages stages;
-  bool packs = config.train.method == "sft" && config.data.packing;
+  bool packs = packs_lessons(config);
   stages.draw = [=](uint64_t first, size_t count, const TaskRecords&) {
     std::vector<RolloutGroup> drawn;
     for (size_t index : tasks_in_order(order, first, count)) {

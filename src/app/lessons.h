@@ -6,6 +6,11 @@
 
 namespace pupil {
 
+/// Whether lines of a step may run in one pass.
+inline bool packs_lessons(const Config& config) {
+  return config.train.method == "sft" && config.data.packing;
+}
+
 /// Stages whose groups are the lines of `data.train` with their answers as rollouts:
 /// good ones with reward 1, bad ones with -1. Nothing is sampled or scored. Prompts and
 /// answers go through the chat template; without `data.mask_prompt` an imitated line is

@@ -12,7 +12,8 @@ namespace pupil {
 /// `advantages` [B], `num_items_in_batch` (unset: tokens of this mask) and GRPOConfig's
 /// settings; for the loss types clip_cov and kl_cov, to which the line is a whole step,
 /// also `cov_share`, `clip_cov_low`, `clip_cov_high` and `kl_cov_coef` of
-/// docs/config.md. Answers `loss`, `grad_logprobs` [B][T], 0 where masked, and
+/// docs/config.md. `importance_sampling_level` also takes "sequence_sum", the ratio of
+/// RLOOTrainer. Answers `loss`, `grad_logprobs` [B][T], 0 where masked, and
 /// `metrics` under TRL's names. The loss is policy_loss(), divided as TRL divides a
 /// microbatch's. Throws std::invalid_argument naming the field.
 nlohmann::ordered_json answer_loss(const std::string& line);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/lessons.h"
 #include "app/machine.h"
 #include "train/loss_settings.h"
 
@@ -15,10 +16,14 @@ int longest(const std::vector<AskedTask>& tasks) {
   return static_cast<int>(most);
 }
 
-// Lines of a file are learned one by one, pairs two by two; nothing is sampled.
+// Lines of a file are learned one by one, pairs two by two, packed ones as many as a
+// round has; nothing is sampled.
 StepSizes lesson_sizes(const Config& config) {
+  const auto& train = config.train;
   StepSizes sizes;
-  sizes.group_rows = trainer_config(config).batch.pairs ? 2 : 1;
+  if (trainer_config(config).batch.pairs) sizes.group_rows = 2;
+  if (packs_lessons(config))
+    sizes.group_rows = train.prompts_per_step * train.steps_per_generation;
   sizes.new_tokens = config.data.max_seq_length;
   return sizes;
 }

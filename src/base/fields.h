@@ -12,6 +12,7 @@ namespace pupil {
 struct Range {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
+  std::string_view zero = {};  // of an integer: a word that may stand for 0
 };
 
 inline constexpr Range kPositive{std::numeric_limits<double>::min()};

@@ -19,6 +19,11 @@ bool in_range(const Limits& limits, double value) {
 template <class T>
 bool parse_integer(std::string_view text, const Limits& limits, T& out) {
   T value = 0;
+  const auto& zero = limits.range.zero;
+  if (!zero.empty() && text == zero) {
+    out = value;
+    return true;
+  }
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return false;
@@ -175,7 +180,9 @@ std::string expected_text(
       separator = ", ";
     });
   }
-  return text + range_text(limits.range) + (null_allowed ? " or null" : "");
+  text += range_text(limits.range);
+  if (!limits.range.zero.empty()) text.append(" or ").append(limits.range.zero);
+  return text + (null_allowed ? " or null" : "");
 }
 
 std::vector<std::string> all_keys(const Field& field) {

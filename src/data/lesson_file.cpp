@@ -27,6 +27,18 @@ std::string text_of(
   return value.get<std::string>();
 }
 
+// What a template would write of tools is not known here, and lines without it would
+// teach another prompt than the one that tools are used with.
+void refuse_tools(const Json& object, const char* key, const std::string& where) {
+  auto found = object.find(key);
+  if (found == object.end() || found->is_null() || found->empty()) return;
+  fail(
+      where,
+      std::string("\"") + key +
+          "\": tools are not supported; drop the key, or give the line as {\"text\"} "
+          "with the chat as it is to be read");
+}
+
 Messages messages_of(
     const Json& list, const std::string& key, const std::string& where) {
   if (!list.is_array() || list.empty()) {
@@ -38,6 +50,7 @@ Messages messages_of(
     if (!whole) {
       fail(where, "\"" + key + "\": expected {\"role\", \"content\"} in every message");
     }
+    refuse_tools(item, "tool_calls", where);
     messages.push_back(
         {text_of(item["role"], "role", where),
          text_of(item["content"], "content", where)});
@@ -134,6 +147,7 @@ std::vector<Lesson> load_lessons(const std::string& path, LessonKind kind) {
   JsonlReader reader(path);
   std::vector<Lesson> lessons;
   while (auto line = reader.next()) {
+    refuse_tools(*line, "tools", reader.where());
     switch (kind) {
       case LessonKind::imitate:
         lessons.push_back(imitation(*line, reader.where()));

@@ -32,7 +32,8 @@ enum class LessonKind { imitate, pairs, labels };
 ///   labels   {"prompt", "completion", "label": true or false}
 /// A prompt is a user's text or a list of messages; an answer is a text or a list that
 /// ends with an assistant's message, whose others come after the prompt. Without
-/// "prompt", pairs have it at the head of both lists. Other keys are ignored.
+/// "prompt", pairs have it at the head of both lists. Other keys are ignored, but
+/// "tools" and a message's "tool_calls" must be empty.
 /// Throws std::invalid_argument that names the line and the key at fault.
 std::vector<Lesson> load_lessons(const std::string& path, LessonKind kind);
 

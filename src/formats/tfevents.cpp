@@ -136,6 +136,16 @@ std::string event_file_header(double wall_time) {
   return tf_record(event);
 }
 
+std::string session_start_record(double wall_time, int64_t step) {
+  constexpr int kStart = 1;  // SessionLog.START
+  std::string session, event;
+  add_int(session, 1, kStart);
+  add_double(event, 1, wall_time);
+  add_int(event, 2, step);
+  add_bytes(event, 7, session);
+  return tf_record(event);
+}
+
 std::string scalar_record(
     double wall_time,
     int64_t step,

@@ -23,6 +23,10 @@ std::string tf_record(std::string_view data);
 /// The record that opens a file. `wall_time`: seconds since 1970.
 std::string event_file_header(double wall_time);
 
+/// The record by which readers drop what earlier files have of `step` and later ones: a
+/// process began there.
+std::string session_start_record(double wall_time, int64_t step);
+
 /// Scalars of one step as one record.
 std::string scalar_record(
     double wall_time,

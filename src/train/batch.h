@@ -37,7 +37,7 @@ struct BatchConfig {
   bool mask_truncated_completions = false;
   int top_k_samples = 0;    // of a group, those with the highest rewards; 0: all
   bool pairs = false;       // of a group the best and the worst, in one microbatch
-  bool all_groups = false;  // those that teach nothing, too
+  bool all_groups = false;  // those whose advantages are all 0, too
 };
 
 /// The policy that sampled, of which rows that the student did not write have the
@@ -50,8 +50,9 @@ mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs);
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);
 
 /// The microbatches of a step. Only what teaches is in them: unscored rollouts, groups
-/// whose advantages are all 0 and, if configured, truncated completions and all but the
-/// best ones are left out, so the arrays equal those of the same groups without them.
+/// whose advantages are all 0 (but for `all_groups`) and, if configured, truncated
+/// completions and all but the best ones are left out, so the arrays equal those of the
+/// same groups without them.
 std::vector<Microbatch> pack(
     std::span<const RolloutGroup> groups, const BatchConfig& config);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <set>
 #include <stdexcept>
@@ -174,7 +175,8 @@ bool is_stale(const std::string& name) {
   auto mark = name.find(".tmp.");
   if (mark == std::string::npos) return false;
   int pid = std::atoi(name.c_str() + mark + 5);
-  return pid <= 0 || pid == ::getpid() || ::kill(pid, 0) != 0;
+  if (pid <= 0 || pid == ::getpid()) return true;
+  return ::kill(pid, 0) != 0 && errno == ESRCH;  // EPERM: it lives, as another user's
 }
 
 std::string megabytes(uint64_t bytes) {
@@ -330,7 +332,10 @@ std::vector<fs::path> CheckpointStore::newest_first() const {
     bool whole = name.starts_with("step-") && name.find('.') == std::string::npos;
     if (whole && entry.is_directory()) folders.push_back(entry.path());
   }
-  std::sort(folders.rbegin(), folders.rend());
+  auto later = [](const fs::path& a, const fs::path& b) {
+    return step_of(a) > step_of(b);  // by name, 999999 would be after 1000000
+  };
+  std::sort(folders.begin(), folders.end(), later);
   return folders;
 }
 

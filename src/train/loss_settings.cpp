@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "algo/methods.h"
+#include "train/token_plan.h"
 
 namespace pupil {
 
@@ -63,6 +64,7 @@ TrainConfig resolve_method(TrainConfig config) {
   fill(config.scale_rewards, std::string(method.scale_rewards));
   fill(config.kl_estimator, std::string(method.kl_estimator));
   fill(config.kl_in_reward, method.kl_in_reward);
+  fill(config.use_bias_correction_kl, method.use_bias_correction_kl);
   if (method.delta > 0) fill(config.delta, method.delta);
   check(config);
   return config;
@@ -78,7 +80,7 @@ PolicyLossConfig policy_loss_config(const TrainConfig& resolved) {
   loss.epsilon_high = resolved.epsilon_high.value();
   loss.delta = resolved.delta;
   loss.beta = resolved.kl_in_reward.value() ? 0.0 : resolved.beta.value();
-  loss.use_bias_correction_kl = resolved.use_bias_correction_kl;
+  loss.use_bias_correction_kl = resolved.use_bias_correction_kl.value();
   loss.kl_estimator = kl_estimator_of(resolved.kl_estimator.value());
   loss.top_entropy_quantile = resolved.top_entropy_quantile;
   loss.off_policy_mask_threshold = resolved.off_policy_mask_threshold;
@@ -141,6 +143,13 @@ ScheduleConfig schedule_config(const TrainConfig& c) {
 bool learns_without_spread(const TrainConfig& resolved) {
   auto over = baseline(resolved);
   return over == Baseline::running || over == Baseline::none;
+}
+
+bool acts_on_all_rows(const TrainConfig& resolved) {
+  if (preference_config(resolved)) return false;
+  auto loss = policy_loss_config(resolved);
+  bool has_bonus = entropy_control(resolved).enabled();
+  return loss.beta != 0 || has_bonus || needs_token_plan(loss);
 }
 
 Baseline baseline(const TrainConfig& resolved) {

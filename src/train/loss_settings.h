@@ -31,6 +31,9 @@ std::optional<PreferenceConfig> preference_config(const TrainConfig& resolved);
 ScheduleConfig schedule_config(const TrainConfig& config);
 /// Whether a group with equal rewards has advantages.
 bool learns_without_spread(const TrainConfig& resolved);
+/// Whether the loss acts on rows without an advantage, too, as TRL's does on all: a KL
+/// term, an entropy bonus, a choice among the step's tokens.
+bool acts_on_all_rows(const TrainConfig& resolved);
 Baseline baseline(const TrainConfig& resolved);
 ScaleRewards scale_rewards(const TrainConfig& resolved);
 

@@ -177,6 +177,7 @@ std::optional<TrainState> RunDir::load(const Learner& learner) {
   for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
     truncate_rows(path_ / name, step, evaluated_step);
   }
+  if (events_) events_->append(session_start_record(wall_time(), step + 1));
   return state;
 }
 

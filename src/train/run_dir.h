@@ -61,8 +61,8 @@ class RunDir {
       const KeptCheckpoints& kept);
 
   /// The newest usable checkpoint, and metrics and rollouts cut back to its step.
-  /// Without any checkpoint: none, and both are emptied. Throws what `check_origin`
-  /// throws.
+  /// Without any checkpoint: none, and both are emptied. TensorBoard, if it was started
+  /// before, is told to drop the steps after it. Throws what `check_origin` throws.
   std::optional<TrainState> load(const Learner& learner);
 
   /// For messages: the newest checkpoint's folder, or "none".

@@ -1,10 +1,18 @@
 #include "train/run_origin.h"
 
 #include <stdexcept>
+#include <utility>
 
 namespace pupil {
 
 namespace {
+
+// Without which a run does not go on.
+constexpr std::pair<const char*, const char*> kFiles[] = {
+    {"model_sha256", "model"},
+    {"tokenizer_sha256", "tokenizer"},
+    {"ref_model_sha256", "reference model"},
+    {"ref_adapter_sha256", "reference adapter"}};
 
 bool differs(
     const nlohmann::json& saved, const RunOrigin& now, const std::string& key) {
@@ -15,8 +23,8 @@ bool differs(
 
 void check_origin(
     const nlohmann::json& saved, const RunOrigin& now, const WarnFn& warn) {
-  for (const char* name : {"model", "tokenizer"}) {
-    if (!differs(saved, now, std::string(name) + "_sha256")) continue;
+  for (const auto& [key, name] : kFiles) {
+    if (!differs(saved, now, key)) continue;
     throw std::invalid_argument(
         "[resume] the " + std::string(name) +
         "'s files are not those that this run was trained with; put them back, or "

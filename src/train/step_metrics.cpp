@@ -162,6 +162,7 @@ Json metrics_row(const StepRecord& record) {
   Json row;
   row["step"] = record.step;
   row["loss"] = number(record.loss);
+  if (record.policy_loss) row["policy_loss"] = number(*record.policy_loss);
   row["grad_norm"] = number(record.grad_norm);
   row["learning_rate"] = record.learning_rate;
   add_rewards(row, record);

@@ -29,6 +29,7 @@ struct StepRecord {
   std::vector<RolloutGroup> groups, replaced;  // see Round
   std::vector<std::string> reward_names;
   double loss = 0;
+  std::optional<double> policy_loss;  // without the entropy bonus, where there is one
   double grad_norm = 0;
   double learning_rate = 0;
   bool skipped = false;              // nothing to learn from: no update

@@ -36,7 +36,7 @@ struct TrainConfig {
   std::optional<double> epsilon;
   std::optional<double> epsilon_high;
   std::optional<double> delta;
-  bool use_bias_correction_kl = true;
+  std::optional<bool> use_bias_correction_kl;
   std::optional<std::string> kl_estimator;
   std::optional<bool> kl_in_reward;
   bool sync_ref_model = false;
@@ -187,8 +187,9 @@ struct TrainConfig {
       Choices{kLossTypeNames});
     f("importance_sampling_level",
       self.importance_sampling_level,
-      "over what the policy ratio is taken",
-      Choices{"token|sequence"});
+      "over what the policy ratio is taken: a token, the mean of a completion's tokens "
+      "or their sum",
+      Choices{"token|sequence|sequence_sum"});
     f("beta",
       self.beta,
       "weight of the KL to the reference; 0 computes none",
@@ -221,7 +222,7 @@ struct TrainConfig {
   static void visit_kl(Self& self, F&& f) {
     f("use_bias_correction_kl",
       self.use_bias_correction_kl,
-      "multiply the KL estimate by the policy ratio");
+      "multiply the KL estimate in the loss by the policy ratio");
     f("kl_estimator",
       self.kl_estimator,
       "how the KL to the reference is estimated",
@@ -328,10 +329,9 @@ struct TrainConfig {
       "leave completions that hit the length limit out of the loss");
     f("max_tokens_per_microbatch",
       self.max_tokens_per_microbatch,
-      "memory bound of one forward and backward pass; 0: as many as memory has room "
-      "for "
-      "at the start, which the run's config.yaml then says",
-      kNotNegative);
+      "memory bound of one forward and backward pass; auto or 0: as many as memory has "
+      "room for at the start, which the run's config.yaml then says",
+      Range{.min = 0, .zero = "auto"});
     f("gradient_checkpointing",
       self.gradient_checkpointing,
       "compute blocks again in the backward pass: a third more work, the same "

@@ -75,7 +75,9 @@ Trainer::Trainer(
       config_(config),
       hooks_(std::move(hooks)),
       beta_(config.train.beta.value()),
-      entropy_(entropy_control(config.train)) {}
+      entropy_(entropy_control(config.train)) {
+  config_.batch.all_groups = acts_on_all_rows(config.train);
+}
 
 void Trainer::run() {
   try {
@@ -195,9 +197,11 @@ void Trainer::adapt(StepRecord& record) {
     beta_ = AdaptiveKl{train.kl_target, train.kl_horizon}.next(beta_, kl, rollouts);
     record.kl_coef = beta_;
   }
-  if (entropy_.enabled()) {
+  if (entropy_.enabled() && !learner_.preference()) {
     const auto& policy = record.policy;
-    entropy_.update(planned_entropy_.value_or(policy.per_token(policy.entropy)));
+    double entropy = planned_entropy_.value_or(policy.per_token(policy.entropy));
+    record.policy_loss = record.loss + entropy_.applied() * entropy;
+    entropy_.update(entropy);
     record.entropy_coef = entropy_.coef;
   }
 }
@@ -210,6 +214,7 @@ void Trainer::update(StepRecord& record, std::vector<Microbatch>& batches, bool 
       schedule_factor(schedule_config(train), step_, train.max_steps);
   record.skipped = batches.empty();
   record.loss = record.grad_norm = 0;
+  record.policy_loss.reset();
   record.overflowed = false;
   record.policy = {};
   record.preference = {};
@@ -303,12 +308,13 @@ void Trainer::report(StepRecord& record, bool first) {
   double eta_s = seconds_here_ / steps_here_ * (max_steps - step_);
   bool due = step_ % config_.logging.logging_steps == 0 || step_ == max_steps;
   if (due) run_.print(step_line(record, max_steps, eta_s));
+  run_.add_histogram("histograms/ratio", record.step, record.policy.ratios);
   if (first) add_to_tensorboard(record);
   if (!first || !record.sampled) return;
   for (const auto& line : advice_.add(row)) run_.warn(line);
 }
 
-// What is no number of a row.
+// What a round has that is no number of a row.
 void Trainer::add_to_tensorboard(const StepRecord& record) {
   std::vector<double> rewards;
   for (const auto& group : record.groups) {
@@ -317,7 +323,6 @@ void Trainer::add_to_tensorboard(const StepRecord& record) {
     }
   }
   run_.add_histogram("histograms/reward", record.step, rewards);
-  run_.add_histogram("histograms/ratio", record.step, record.policy.ratios);
   bool due = record.step % config_.logging.logging_steps == 0;
   if (due && config_.logging.log_completions)
     run_.add_text("completions", record.step, completions_markdown(record));

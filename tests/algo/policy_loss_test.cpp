@@ -21,12 +21,15 @@ PolicyLossConfig config_of(const LossType& type, Ratio ratio) {
   return config;
 }
 
-// Every loss type at both levels.
+// Every loss type at every level.
 std::vector<std::pair<std::string, PolicyLossConfig>> all_configs() {
   std::vector<std::pair<std::string, PolicyLossConfig>> configs;
   for (const auto& type : kLossTypes) {
-    for (auto ratio : {Ratio::token, Ratio::sequence}) {
-      auto name = std::string(type.name) + (ratio == Ratio::token ? "" : " sequence");
+    for (auto [ratio, level] :
+         {std::pair{Ratio::token, " token"},
+          {Ratio::sequence, " sequence"},
+          {Ratio::sequence_sum, " sequence_sum"}}) {
+      auto name = std::string(type.name) + level;
       configs.emplace_back(name, config_of(type, ratio));
     }
   }
@@ -44,7 +47,7 @@ double plain_ratio(int i, int t, Ratio over) {
   if (over == Ratio::token) return std::exp(logprob_at(i, t) - old_at(i, t));
   double sum = 0;
   for (int k = 0; k < kLengths[i]; ++k) sum += logprob_at(i, k) - old_at(i, k);
-  return std::exp(sum / kLengths[i]);
+  return std::exp(over == Ratio::sequence ? sum / kLengths[i] : sum);
 }
 
 double sequence_sum(int i, const std::function<double(int)>& f) {

@@ -76,8 +76,8 @@ TEST(SamplerCorrection, TruncatesAndMasks) {
   };
   EXPECT_EQ(of("token_truncate"), (std::vector<float>{3, 1, 1}));
   EXPECT_EQ(of("token_mask"), (std::vector<float>{0, 1, 1}));
-  EXPECT_EQ(of("sequence_truncate"), (std::vector<float>{3, 3, 3}));
-  EXPECT_EQ(of("sequence_mask"), (std::vector<float>{0, 0, 0}));
+  EXPECT_EQ(of("sequence_truncate"), (std::vector<float>{3}));
+  EXPECT_EQ(of("sequence_mask"), (std::vector<float>{0}));
   EXPECT_THROW(sampler_correction_mode("token"), std::invalid_argument);
 }
 

@@ -37,6 +37,30 @@ TEST(ReferenceRun, AnAdapterOfAnotherRunIsKeptAwayFrom) {
   EXPECT_EQ(first_kl(world, "c"), 0);
 }
 
+TEST(ReferenceRun, DoesNotGoOnWithAnotherReference) {
+  TinyWorld world;
+  write_tiny_student(world.at("other"));
+  ASSERT_EQ(world.run("train -c config.yaml --logging.run_dir=a").exit_code, 0);
+  auto run = world.run(
+      "train -c config.yaml --train.beta=0.1 --model.ref_model_path=other "
+      "--model.ref_adapter_path=a/adapters");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  const std::string resume = "train --resume run --train.max_steps=3";
+  for (auto [file, name] :
+       {std::pair{"other/config.json", "reference model"},
+        {"a/adapters/adapter_config.json", "reference adapter"}}) {
+    auto text = world.read(file);
+    world.write(file, text + " ");
+    EXPECT_TRUE(failed(
+        world.run(resume),
+        1,
+        "the " + std::string(name) +
+            "'s files are not those that this run was trained with"));
+    world.write(file, text);
+  }
+  EXPECT_EQ(world.run(resume).exit_code, 0);
+}
+
 TEST(ReferenceRun, ThatNothingAsksForIsAnError) {
   TinyWorld world;
   EXPECT_TRUE(failed(

@@ -12,7 +12,7 @@ namespace {
 constexpr int kSteps = 30;
 
 // A teacher with its cache, a curriculum, replaced groups, several microbatches, a KL
-// and an entropy bonus that move.
+// and an entropy bonus that move, a moving average.
 std::string everything(const ScriptedServer& server) {
   return "'--reward.functions=[{name: teacher, weight: 1}, {name: format, weight: 1}]' "
          "--teacher.provider=openai --teacher.model=judge-1 "
@@ -21,7 +21,8 @@ std::string everything(const ScriptedServer& server) {
          " --data.curriculum=uncertain --rollout.dynamic_sampling=1 "
          "--train.beta=0.05 --train.kl_target=0.001 --train.kl_horizon=20 "
          "--train.use_adaptive_entropy=true --train.entropy_target=10 "
-         "--train.max_tokens_per_microbatch=12 --train.save_steps=1000 ";
+         "--train.ema_decay=0.9 --train.max_tokens_per_microbatch=12 "
+         "--train.save_steps=1000 ";
 }
 
 // What the teacher's client did is told by the process.
@@ -50,7 +51,11 @@ TEST(ResumedRun, AtEveryStepOf30EqualsTheUninterruptedOne) {
     ASSERT_TRUE(has(next.output, "resumed at step " + std::to_string(step - 1)));
   }
   for (const char* name :
-       {"/adapters/adapters.safetensors", "/rollouts.jsonl", "/tasks.json"}) {
+       {"/adapters/adapters.safetensors",
+        "/checkpoints/step-000030/adapters.safetensors",
+        "/checkpoints/step-000030/optimizer.safetensors",
+        "/rollouts.jsonl",
+        "/tasks.json"}) {
     EXPECT_EQ(
         world.read(std::string("whole") + name), world.read(std::string("run") + name))
         << name;

@@ -77,6 +77,25 @@ TEST_F(LoadConfig, ReadsEveryKindOfValue) {
   EXPECT_EQ(config.train.epsilon, std::nullopt);
 }
 
+TEST_F(LoadConfig, TheMicrobatchMayBeAuto) {
+  const auto tokens = [&](const std::string& text) {
+    return load("train: {max_tokens_per_microbatch: " + text + "}\n")
+        .train.max_tokens_per_microbatch;
+  };
+  EXPECT_EQ(tokens("auto"), 0);
+  EXPECT_EQ(tokens("0"), 0);
+  EXPECT_EQ(tokens("12"), 12);
+  EXPECT_EQ(
+      error_of("train: {max_tokens_per_microbatch: automatic}\n"),
+      ":1: train.max_tokens_per_microbatch: expected an integer at least 0 or auto, "
+      "got 'automatic'");
+  EXPECT_EQ(
+      load("", {"--train.max_tokens_per_microbatch=auto"})
+          .train.max_tokens_per_microbatch,
+      0);
+  EXPECT_NE(error_of("seed: auto\n"), "no error");
+}
+
 TEST_F(LoadConfig, CriteriaReplaceTheDefaultOnes) {
   EXPECT_EQ(load("").teacher.criteria.size(), 4u);
   auto config = load(

@@ -97,5 +97,18 @@ TEST(LessonFile, NamesTheLineAndTheKeyAtFault) {
   EXPECT_NE(complaint("", imitate), "");
 }
 
+TEST(LessonFile, RefusesToolsUnlessThereAreNone) {
+  using enum LessonKind;
+  const std::string line = R"({"prompt": "a", "completion": "b", "tools": )";
+  EXPECT_EQ(complaint(line + "null}", imitate), "");
+  EXPECT_EQ(complaint(line + "[]}", imitate), "");
+  auto text = complaint(line + R"([{"type": "function"}]})", imitate);
+  EXPECT_NE(text.find(":1] \"tools\": tools are not supported"), text.npos) << text;
+  text = complaint(
+      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}]})",
+      imitate);
+  EXPECT_NE(text.find("\"tool_calls\": tools"), text.npos) << text;
+}
+
 }  // namespace
 }  // namespace pupil

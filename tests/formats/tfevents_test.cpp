@@ -45,6 +45,13 @@ TEST(TfEvents, AScalarIsAnEventMessage) {
   EXPECT_NE(event_file_header(1.0).find("brain.Event:2"), std::string::npos);
 }
 
+TEST(TfEvents, ASessionThatStartsIsAnEventMessage) {
+  auto record = session_start_record(1.0, 300);
+  // wall_time 1.0; step 300; session_log {status START}
+  EXPECT_EQ(
+      hex(record.substr(12, record.size() - 16)), "09000000000000f03f10ac023a020801");
+}
+
 // Their fields: tests/interchange/tensorboard_events.py.
 TEST(TfEvents, AHistogramOfNothingIsNoRecord) {
   EXPECT_EQ(histogram_record(1.0, 1, "h", {}), "");

@@ -3,14 +3,16 @@
 
     tensorboard_events.py PUPIL STUDENT.gguf
 
-Trains the student for a few quick steps, and compares what event_accumulator finds with
-the run's metrics.jsonl and rollouts.jsonl: every number of every row under its name, the
-histograms of rewards and ratios, and the completions as text. Exits with 77, which ctest
+Trains the student for a few quick steps, loses the newest checkpoint, goes on from the one
+before, and compares what event_accumulator finds with the run's metrics.jsonl and
+rollouts.jsonl: every number of every row under its name and once, the histograms of rewards
+and ratios, and the completions as text. Exits with 77, which ctest
 shows as skipped, where tensorboard or the student is missing.
 """
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,12 +42,15 @@ def train(pupil, student, folder):
         "train.prompts_per_step": 2,
         "train.eval_steps": 1,
         "train.eval_samples": 2,
+        "train.save_steps": 1,
         "logging.run_dir": run,
     }
     options = [f"--{key}={value}" for key, value in settings.items()]
     config = os.path.join(folder, "config.yaml")
     subprocess.run([pupil, "init", config], check=True)
     subprocess.run([pupil, "train", "-c", config, *options], check=True)
+    shutil.rmtree(os.path.join(run, "checkpoints", f"step-{STEPS:06}"))
+    subprocess.run([pupil, "train", "--resume", run], check=True)
     return run
 
 

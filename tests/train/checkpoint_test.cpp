@@ -3,6 +3,7 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -109,10 +110,43 @@ TEST(Checkpoint, OneThatWasPassedOverGoesWithTheNextSave) {
   EXPECT_EQ(store.newest(), folder / "step-000005");
 }
 
-TEST(Checkpoint, OfAnotherModelOrTokenizerIsRefusedAndTheRestIsTold) {
+TEST(Checkpoint, TheMillionthStepIsNewerThanTheOneBefore) {
+  TempDir dir;
+  ToyRun run(toy_config(1));
+  CheckpointStore store(dir.path(), "{}\n");
+  store.save(*run.learner, 999999, {}, {});
+  store.save(*run.learner, 1000000, {}, {});
+  EXPECT_EQ(store.newest(), dir.path() / "step-1000000");
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 1000000);
+  store.save(*run.learner, 1000001, {}, {2, {}});
+  EXPECT_EQ(
+      names_in(dir.path()),
+      (std::set<std::string>{"LATEST", "step-1000000", "step-1000001"}));
+}
+
+// Process 1 lives, and no other user may send it a signal.
+TEST(Checkpoint, WhatAnotherUsersProcessIsWritingStays) {
+  TempDir dir;
+  fs::permissions(dir.path(), fs::perms::all);
+  auto writing = dir.path() / "step-000004.tmp.1";
+  fs::create_directories(writing);
+  pid_t child = fork();
+  if (child == 0) {
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+    CheckpointStore store(dir.path(), "{}\n");
+    _exit(fs::exists(writing) ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Checkpoint, OfAnotherModelOrReferenceIsRefusedAndTheRestIsTold) {
   RunOrigin origin = {
       {"model_sha256", "aa"},
       {"tokenizer_sha256", "bb"},
+      {"ref_model_sha256", "ee"},
+      {"ref_adapter_sha256", "ff"},
       {"config_sha256", "cc"},
       {"pupil", "1"},
       {"mlx", "0.32"},
@@ -122,11 +156,15 @@ TEST(Checkpoint, OfAnotherModelOrTokenizerIsRefusedAndTheRestIsTold) {
   check_origin(origin, origin, warn);
   check_origin(nlohmann::json::object(), origin, warn);
   EXPECT_TRUE(warnings.empty());
-  for (std::string name : {"model", "tokenizer"}) {
+  for (auto [key, name] :
+       {std::pair{"model_sha256", "model"},
+        {"tokenizer_sha256", "tokenizer"},
+        {"ref_model_sha256", "reference model"},
+        {"ref_adapter_sha256", "reference adapter"}}) {
     auto other = origin;
-    other[name + "_sha256"] = "dd";
+    other[key] = "dd";
     auto text = refusal([&] { check_origin(origin, other, warn); });
-    EXPECT_TRUE(has(text, "the " + name + "'s files are not those"));
+    EXPECT_TRUE(has(text, "the " + std::string(name) + "'s files are not those"));
   }
   auto other = origin;
   other["config_sha256"] = "dd";

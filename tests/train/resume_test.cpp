@@ -18,8 +18,8 @@ using testing::timeless;
 using testing::toy_config;
 using testing::ToyRun;
 
-// Schedule, adaptive KL and entropy bonus, a curriculum, replaced groups, several
-// microbatches a step, and an evaluation now and then.
+// Schedule, adaptive KL and entropy bonus, a curriculum, several microbatches a step, a
+// moving average, and an evaluation of that now and then.
 TrainConfig busy_config(int max_steps) {
   auto config = toy_config(max_steps);
   config.lr_scheduler_type = "cosine";
@@ -31,6 +31,7 @@ TrainConfig busy_config(int max_steps) {
   config.entropy_target = 10;
   config.baseline = "running";
   config.eval_steps = 3;
+  config.ema_decay = 0.9;
   return config;
 }
 
@@ -56,7 +57,7 @@ struct BusyRun : ToyRun {
     draw_by_curriculum(*this);
     config.batch.max_tokens = max_tokens;
     hooks.evaluate = [this](int step) {
-      auto sum = mx::sum(mx::abs(learner->params()[1])).item<float>();
+      auto sum = mx::sum(mx::abs(learner->exported()[1])).item<float>();
       return nlohmann::ordered_json{{"step", step}, {"eval_reward", sum}};
     };
   }
