@@ -59,6 +59,7 @@ mx::array plain_decode(
   std::vector<mx::array> groups;
   int row = 0;
   for (const auto& prefix : prefixes) {
+    if (prefix.num_rows == 0) continue;
     int end = row + prefix.num_rows;
     groups.push_back(decode_group(
         rows_of(q, row, end),
@@ -258,7 +259,7 @@ mx::array grown_attention_fallback(
     outs.push_back(mx::transpose(mx::squeeze(out, 0), {1, 0, 2}));
     begin = end;
   }
-  return mx::concatenate(outs, 0);
+  return outs.empty() ? mx::zeros_like(q) : mx::concatenate(outs, 0);
 }
 
 mx::array decode_attention(
@@ -270,6 +271,7 @@ mx::array decode_attention(
     const AttentionRule& rule) {
   check_heads(q, tail_k);
   check_rows(q, prefixes, lengths);
+  if (lengths.empty()) return mx::zeros_like(q);
   if (cpu::on_cpu() && rule.is_plain(most_keys(prefixes) + std::ranges::max(lengths)))
     return cpu::fused_decode(q, prefixes, tail_k, tail_v, lengths, rule.scale);
   return plain_decode(q, prefixes, tail_k, tail_v, lengths, rule);

@@ -179,6 +179,11 @@ std::vector<mx::array> quantized_linears(
 mx::array quantized_rows(
     const QuantizedWeight& table, const mx::array& ids, mx::Dtype dtype) {
   if (table.tiled) return cpu::tiled_rows(table, ids, dtype);
+  if (ids.size() == 0) {
+    auto none = ids.shape();
+    none.push_back(inputs_of(table));
+    return mx::zeros(none, dtype);
+  }
   auto of_ids = [&](const mx::array& all) { return mx::take(all, ids, 0); };
   std::optional<mx::array> biases;
   if (table.biases) biases = of_ids(*table.biases);

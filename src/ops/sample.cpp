@@ -61,6 +61,7 @@ SampledTokens sample_tokens(
 
 SampledTokens sample_tokens_fallback(
     const mx::array& logits, const mx::array& uniforms, const Truncation& truncation) {
+  if (logits.shape(0) == 0) return {mx::zeros({0}, mx::int32), mx::zeros({0})};
   auto scores = mx::astype(logits, mx::float32);
   if (truncation.temperature == 0.0f) {
     auto tokens = mx::astype(mx::argmax(scores, 1), mx::int32);

@@ -73,6 +73,10 @@ TokenStats token_stats_fallback(
     float temperature,
     bool with_gradient) {
   auto scaled = mx::astype(logits, mx::float32) * (1.0f / temperature);
+  if (logits.shape(0) == 0) {
+    auto none = mx::zeros({0});
+    return {none, none, with_gradient ? std::optional(scaled) : std::nullopt};
+  }
   auto index = mx::expand_dims(targets, -1);  // [N, 1]
   auto logp = scaled - mx::logsumexp(scaled, -1, true);
   auto p = mx::exp(logp);
