@@ -100,12 +100,36 @@ void add_decode(int rows, int prefix, int own) {
        .fallback = plain_attention});
 }
 
+// The last `chunk` tokens of a prompt of `tokens`, as a prefill between decode steps
+// runs them. v: q, k, v.
+void add_grown(int chunk, int tokens) {
+  Size s{1, chunk, tokens - chunk};
+  auto op = [=](decltype(grown_attention)* attend) {
+    return [=](const Arrays& v) {
+      return Arrays{attend(v[0], {{v[1], v[2], chunk}}, kScale)};
+    };
+  };
+  add_op(
+      {.name =
+           "attention/grown/" + std::to_string(chunk) + "_of_" + std::to_string(tokens),
+       .work = {.f32 = 4.0 * kHeads * kHeadWidth * s.pairs(), .bytes = s.bytes()},
+       .inputs =
+           [=] {
+             mx::Shape keys = {1, kKvHeads, tokens, kHeadWidth};
+             auto q = numbers({chunk, kHeads, kHeadWidth});
+             return Arrays{q, numbers(keys), numbers(keys)};
+           },
+       .ours = op(grown_attention),
+       .fallback = op(grown_attention_fallback)});
+}
+
 }  // namespace
 
 void add_attention() {
   add_decode(1, 512, 32);
   add_decode(8, 512, 32);
   add_branches("attention/prefill/512", {1, 512, 0}, false);
+  add_grown(64, 512);
   add_branches("attention/branches/8x(116+64)", {8, 64, 116}, false);
   add_branches("attention/branches/8x(116+64)/gradients", {8, 64, 116}, true);
 }

@@ -1,8 +1,9 @@
-// The row-wise maths of a decoder layer, and the embedding.
+// The row-wise maths of a decoder layer, the cache's codes, and the embedding.
 
 #include "benches.h"
 #include "cases.h"
 #include "ops/activations.h"
+#include "ops/kv_codes.h"
 #include "ops/rope.h"
 #include "weights.h"
 
@@ -38,6 +39,28 @@ void add_swiglu(bool backward) {
        .fallback =
            [](const Arrays& v) { return Arrays{v[0] * mx::sigmoid(v[0]) * v[1]}; },
        .differentiated = backward ? 2 : 0});
+}
+
+// Gemma's; in MLX operations on every device, so that it is its own fallback.
+void add_geglu(bool backward) {
+  add_op(
+      {.name = std::string("geglu/512x1536") + (backward ? "/gradients" : ""),
+       .work = matrices(backward ? 5 : 3, kInner),
+       .inputs =
+           [] { return Arrays{numbers({kRows, kInner}), numbers({kRows, kInner})}; },
+       .ours = [](const Arrays& v) { return Arrays{geglu(v[0], v[1])}; },
+       .fallback = {},
+       .differentiated = backward ? 2 : 0});
+}
+
+// What a cache of 8 bits leaves of the keys or values of 512 tokens.
+void add_kv_rounded() {
+  add_op(
+      {.name = "kv_rounded/512x3x64",
+       .work = matrices(2, kKvHeads * kHeadWidth),
+       .inputs = [] { return Arrays{numbers({kRows, kKvHeads, kHeadWidth})}; },
+       .ours = [](const Arrays& v) { return Arrays{kv_rounded(v[0], 8)}; },
+       .fallback = [](const Arrays& v) { return Arrays{kv_rounded_fallback(v[0])}; }});
 }
 
 // v: x, cos, sin.
@@ -85,8 +108,10 @@ void add_elementwise() {
   for (bool backward : {false, true}) {
     add_rms_norm(backward);
     add_swiglu(backward);
+    add_geglu(backward);
     add_rope(backward);
   }
+  add_kv_rounded();
   add_embedding();
 }
 

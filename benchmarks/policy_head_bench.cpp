@@ -3,6 +3,7 @@
 #include "benches.h"
 #include "cases.h"
 #include "ops/sample.h"
+#include "ops/token_entropy.h"
 #include "ops/token_logprobs.h"
 #include "ops/token_stats.h"
 #include "weights.h"
@@ -50,6 +51,34 @@ void add_logprobs(bool backward) {
     return call_of(
         op, {numbers({kRows, kWidth}), ids(kRows, kVocab), dense}, differentiated);
   };
+  add_case(std::move(c));
+}
+
+// With a gradient the head's logits are computed twice, besides the way back. The
+// fallback holds all logits at once.
+void add_entropy(bool backward) {
+  double products = 1.0 * kRows * kWidth * kVocab;
+  Case c{
+      std::string("token_entropy/q8/128_rows") + (backward ? "/to_hidden" : ""),
+      {.dot16 = (backward ? 6 : 2) * products,
+       .bytes = weight_bytes(kWidth, kVocab, 8)},
+      {},
+      {}};
+  auto head = [](const mx::array& hidden) {
+    return quantized_linear(hidden, kept_weight(kWidth, kVocab, 8));
+  };
+  auto side = [=](const Op& op) {
+    return
+        [=](int) { return call_of(op, {numbers({kRows, kWidth})}, backward ? 1 : 0); };
+  };
+  c.ours = side([=](const Arrays& v) {
+    return Arrays{token_entropy(v[0], head, 1.0f, kRows / 2)};
+  });
+  c.fallback = side([=](const Arrays& v) {
+    auto logits = head(v[0]);
+    auto log_p = logits - mx::logsumexp(logits, -1, true);
+    return Arrays{-mx::sum(mx::exp(log_p) * log_p, -1)};
+  });
   add_case(std::move(c));
 }
 
@@ -101,7 +130,10 @@ void add_sampling(const std::string& name, const Truncation& truncation) {
 }  // namespace
 
 void add_policy_head() {
-  for (bool backward : {false, true}) add_logprobs(backward);
+  for (bool backward : {false, true}) {
+    add_logprobs(backward);
+    add_entropy(backward);
+  }
   for (bool with_gradient : {false, true}) add_stats(with_gradient);
   add_sampling("greedy", {.temperature = 0});
   add_sampling("temperature", {});

@@ -80,6 +80,48 @@ void add_adapted(const Size& s, bool backward) {
   add_case(std::move(c));
 }
 
+Arrays linears(
+    const Arrays& v, const std::vector<QuantizedWeight>& weights, bool as_one) {
+  std::vector<LowRank> terms;
+  for (size_t i = 1; i < v.size(); i += 2) terms.push_back({v[i], v[i + 1], 2.0f});
+  if (as_one) return quantized_linears(v[0], weights, terms);
+  Arrays all;
+  for (size_t i = 0; i < weights.size(); ++i)
+    all.push_back(quantized_linear(v[0], weights[i], terms[i]));
+  return all;
+}
+
+// Linears of one input with their adapters, as one operation; the fallback is one by
+// one. v: x, then each one's A and B.
+void add_together(const std::string& name, int rows, const std::vector<int>& outs) {
+  Case c{"linears/q4/" + name + "/rows:" + std::to_string(rows) + "/lora", {}, {}, {}};
+  for (int out : outs) {
+    Size s{kWidth, out, 4, rows};
+    c.work.dot16 += s.work().dot16;
+    c.work.f32 += 2.0 * rows * kRank * (s.in + s.out);
+    c.work.bytes += weight_bytes(s.in, s.out, s.bits) + 4.0 * rows * s.out;
+  }
+  c.work.bytes += 4.0 * rows * kWidth;
+  auto side = [=](bool as_one) {
+    return [=](int copy) {
+      Arrays inputs = {numbers({rows, kWidth})};
+      std::vector<QuantizedWeight> weights;
+      for (int out : outs) {
+        int seed =
+            copy * static_cast<int>(outs.size()) + static_cast<int>(weights.size());
+        weights.push_back(kept_weight(kWidth, out, 4, seed));
+        inputs.push_back(numbers({kWidth, kRank}));
+        inputs.push_back(numbers({kRank, out}));
+      }
+      return call_of(
+          [=](const Arrays& v) { return linears(v, weights, as_one); }, inputs);
+    };
+  };
+  c.ours = side(true);
+  c.fallback = side(false);
+  add_case(std::move(c));
+}
+
 }  // namespace
 
 void add_quantized_linears() {
@@ -93,6 +135,11 @@ void add_quantized_linears() {
   add_linear({kWidth, kVocab, 8, 128}, true);
   for (int rows : {1, 8, 512}) add_adapted({kWidth, kInner, 4, rows}, false);
   add_adapted({kWidth, kInner, 4, 512}, true);
+  constexpr int kQueries = kHeads * kHeadWidth, kKeys = kKvHeads * kHeadWidth;
+  for (int rows : {1, 8, 512}) {
+    add_together("qkv", rows, {kQueries, kKeys, kKeys});
+    add_together("gate_up", rows, {kInner, kInner});
+  }
 }
 
 }  // namespace pupil::bench

@@ -2,22 +2,21 @@
 // line.
 //   sandbox_bench [programs] [workers]
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "base/cores.h"
 #include "reward/sandbox.h"
 #include "reward/tests_reward.h"
 
 int main(int argc, char** argv) {
   using namespace pupil;
   const int count = argc > 1 ? std::atoi(argv[1]) : 400;
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const auto cores = static_cast<unsigned>(num_cores());
   const unsigned workers = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : cores;
   Task task;
   task.id = task.entry_point = "add";

@@ -110,14 +110,15 @@ float relative(const mx::array& a, const mx::array& b) {
 }
 
 // Our kernels round inputs to 16 bits of their group's largest, and the weights on the
-// way back to 13.
+// way back to 13. The largest errors of all modes are 5e-4 and 1.3e-3
+// (docs/decisions/0005).
 void expect_equal(
     const Decoder& packed, const Decoder& dense, const std::string& what) {
   EXPECT_LT(relative(logits_of(packed), logits_of(dense)), 1e-3f) << what;
   auto found = adapter_gradients(packed), expected = adapter_gradients(dense);
   ASSERT_EQ(found.size(), 14u);
   for (size_t i = 0; i < found.size(); ++i)
-    EXPECT_LT(relative(found[i], expected[i]), 4e-3f) << what << ", array " << i;
+    EXPECT_LT(relative(found[i], expected[i]), 2e-3f) << what << ", array " << i;
 }
 
 class QuantizedModel : public ::testing::TestWithParam<Quantization> {};
