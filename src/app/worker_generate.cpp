@@ -143,6 +143,37 @@ Json answer_json(
   return {{"groups", groups}};
 }
 
+// With the fields that "generate" has beside TRL's settings.
+TrlRequest generate_request_of(const nlohmann::json& json) {
+  return TrlRequest(
+      json_text(json),
+      {"op",
+       "id",
+       "prompt",
+       "messages",
+       "input_ids",
+       "prompts",
+       "n",
+       "max_tokens",
+       "min_tokens",
+       "stop",
+       "presence_penalty",
+       "frequency_penalty",
+       "logit_bias",
+       "progress_s",
+       "stream",
+       "key",
+       "keys"});
+}
+
+Json usage_json(const GenerateStats& stats) {
+  return {
+      {"prompt_tokens", stats.prompt_tokens},
+      {"completion_tokens", stats.new_tokens},
+      {"seconds", stats.prefill_s + stats.decode_s},
+      {"peak_memory_bytes", peak_memory_bytes()}};
+}
+
 // Tells each completion as it ends; without `stream` none before the reply.
 OnCompletion stream_of(bool stream, const TellMessage& tell) {
   if (!stream) return {};
@@ -217,25 +248,7 @@ WorkerOps GenerateWorker::ops() {
 
 Json GenerateWorker::generate(
     const nlohmann::json& json, const TellMessage& tell) const {
-  TrlRequest request(
-      json_text(json),
-      {"op",
-       "id",
-       "prompt",
-       "messages",
-       "input_ids",
-       "prompts",
-       "n",
-       "max_tokens",
-       "min_tokens",
-       "stop",
-       "presence_penalty",
-       "frequency_penalty",
-       "logit_bias",
-       "progress_s",
-       "stream",
-       "key",
-       "keys"});
+  auto request = generate_request_of(json);
   auto prompts = prompts_of(model_, json, request);
   int n = whole_within(request, "n", 1, kMaxRows);
   if (n < 1) reject_field("n", "1 to " + std::to_string(kMaxRows), n);
@@ -254,11 +267,7 @@ Json GenerateWorker::generate(
       progress.on_prefill());
   Json reply = Json::object();
   if (!stream) reply = answer_json(prompts, all, json.contains("prompts"));
-  reply["usage"] = {
-      {"prompt_tokens", stats.prompt_tokens},
-      {"completion_tokens", stats.new_tokens},
-      {"seconds", stats.prefill_s + stats.decode_s},
-      {"peak_memory_bytes", peak_memory_bytes()}};
+  reply["usage"] = usage_json(stats);
   return reply;
 }
 
