@@ -50,7 +50,7 @@ test-long: test-arm64 test-tsan
 	@scripts/build.sh release
 	@scripts/build.sh asan
 	@scripts/lint.sh src/ tests/
-	@scripts/setup_peers.sh
+	@scripts/setup_peers.sh long
 	@scripts/fetch_student.sh
 	@scripts/with_sanitizers.sh $(CTEST) --test-dir build/asan
 	@$(CTEST) --test-dir build/release --label-regex '^long$$'

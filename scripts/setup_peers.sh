@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
-# Installs the programs that tests compare Pupil with, pinned in requirements-peers.txt, in
-# build/peers. Where that fails those tests are skipped, and this says so.
+# Installs the programs that tests compare Pupil with, in build/peers: those of
+# requirements-peers.txt, and with the argument `long` those of requirements-peers-long.txt
+# as well. Where that fails the tests that need them are skipped, and this says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stamp=build/peers/$(cksum <requirements-peers.txt | cut -d' ' -f1)
+files=(requirements-peers.txt)
+if [ "${1:-}" = long ]; then files+=(requirements-peers-long.txt); fi
+stamp=build/peers/$(cat "${files[@]}" | cksum | cut -d' ' -f1)
 [ -e "$stamp" ] && exit
-echo "setup: installing mlx-lm in build/peers, to compare with"
+echo "setup: installing what ${files[*]} name in build/peers, to compare with"
 install() {
   python3 -m venv build/peers &&
     build/peers/bin/python -m pip install --quiet --disable-pip-version-check \
-      -r requirements-peers.txt
+      "${files[@]/#/--requirement=}"
 }
 if install; then
   touch "$stamp"
 else
-  echo "setup: mlx-lm is not here; tests that compare with it are skipped" >&2
+  echo "setup: WARNING: that failed, for the reason above. Nothing will be compared with other" \
+    "programs: ctest shows the tests interchange.* as skipped, and passes without them" >&2
 fi

@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
 """A loop of one's own around both workers learns.
 
-    worker_loop.py PUPIL MODEL
+    worker_loop.py PUPIL STUDENT.gguf
 
-Runs examples/worker_grpo.py and compares the mean reward of the last four steps with that of
-the first four. Every line of a short talk is checked against docs/worker_protocol.schema.json
-where jsonschema is installed. Exits with 77, which ctest shows as skipped, without the model.
+Converts the student, runs examples/worker_grpo.py with it and compares the mean reward of the
+last four steps with that of the first four. Every line of a short talk is checked against
+docs/worker_protocol.schema.json. Exits with 77, which ctest shows as skipped, without the
+student or jsonschema.
 """
 import json
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
+
+try:
+    import jsonschema
+except ImportError as missing:
+    print(f"skipped: {missing}; to run it: pip install jsonschema")
+    sys.exit(77)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TALK = [
@@ -32,11 +40,6 @@ STEP = {"op": "train_step", "id": 1, "samples": [
 
 
 def expect_schema(pupil, model):
-    try:
-        import jsonschema
-    except ImportError:
-        print("the schema was not looked at: pip install jsonschema")
-        return
     schema = json.loads((ROOT / "docs/worker_protocol.schema.json").read_text())
     check = jsonschema.Draft202012Validator(schema).validate
     check(STEP)
@@ -51,12 +54,7 @@ def expect_schema(pupil, model):
     print(f"{count} messages are as the schema says")
 
 
-def main():
-    pupil, model = sys.argv[1:]
-    if not pathlib.Path(model, "config.json").exists():
-        print(f"skipped: there is no model in {model}")
-        sys.exit(77)
-    expect_schema(pupil, model)
+def expect_learning(pupil, model):
     out = subprocess.run(
         [sys.executable, ROOT / "examples/worker_grpo.py", "--pupil", pupil, "--model", model],
         capture_output=True, text=True, check=True).stdout
@@ -64,8 +62,20 @@ def main():
     rewards = [float(x) for x in re.findall(r"reward ([0-9.]+)", out)]
     first, last = sum(rewards[:4]) / 4, sum(rewards[-4:]) / 4
     print(f"the first four steps: {first:.3f}, the last four: {last:.3f}")
-    sys.exit(0 if last > first + 0.05 else 1)
+    return 0 if last > first + 0.05 else 1
+
+
+def main(pupil, student):
+    if not pathlib.Path(student).exists():
+        print(f"skipped: {student} is missing; scripts/fetch_student.sh fetches it")
+        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        model = pathlib.Path(folder, "model")
+        subprocess.run([pupil, "convert", "--from", student, "--to", model], check=True,
+                       stdout=subprocess.DEVNULL)
+        expect_schema(pupil, model)
+        return expect_learning(pupil, model)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(*sys.argv[1:]))
