@@ -74,10 +74,7 @@ TEST_P(FamilyBits, AreThoseOfTrainingToRoundingPastWindowsAndWithCaps) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Families,
-    FamilyBits,
-    ::testing::ValuesIn(testing::families_after(
-        {"llama", "llama_linear", "llama_yarn", "mistral", "qwen2"})));
+    Families, FamilyBits, ::testing::ValuesIn(testing::all_families()));
 
 }  // namespace
 }  // namespace pupil
