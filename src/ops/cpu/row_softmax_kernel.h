@@ -20,12 +20,7 @@ typename V::Vec exp_of_gap(typename V::Vec x) {
   auto n = V::sub(V::fma(x, V::set1(1.44269504088896341f), magic), magic);
   auto r = V::fma(n, V::set1(-0.693359375f), x);
   r = V::fma(n, V::set1(2.12194440e-4f), r);
-  auto p = V::set1(1.9875691500e-4f);
-  p = V::fma(p, r, V::set1(1.3981999507e-3f));
-  p = V::fma(p, r, V::set1(8.3334519073e-3f));
-  p = V::fma(p, r, V::set1(4.1665795894e-2f));
-  p = V::fma(p, r, V::set1(1.6666665459e-1f));
-  p = V::fma(p, r, V::set1(5.0000001201e-1f));
+  auto p = exp_polynomial<V>(r);
   auto y = V::add(V::fma(V::mul(p, r), r, r), V::set1(1.0f));
   return V::mul(y, V::pow2(n));
 }

@@ -9,6 +9,17 @@
 namespace pupil::cpu {
 namespace {
 
+/// p(r) with e^r = 1 + r + r^2 p(r) for |r| <= ln 2 / 2: the Cephes library's.
+template <class V>
+inline typename V::Vec exp_polynomial(typename V::Vec r) {
+  auto p = V::set1(1.9875691500e-4f);
+  p = V::fma(p, r, V::set1(1.3981999507e-3f));
+  p = V::fma(p, r, V::set1(8.3334519073e-3f));
+  p = V::fma(p, r, V::set1(4.1665795894e-2f));
+  p = V::fma(p, r, V::set1(1.6666665459e-1f));
+  return V::fma(p, r, V::set1(5.0000001201e-1f));
+}
+
 /// e^x within 2e-7 relative for x in [-87.3, 88.3]; 0 below, e^88.3 above, NaN for NaN.
 /// After the Cephes library's expf: x = n ln 2 + r, a polynomial in r, times 2^n.
 template <class V>
@@ -18,12 +29,7 @@ inline typename V::Vec exp(typename V::Vec x) {
   auto n = V::round(V::mul(clamped, V::set1(1.44269504088896341f)));
   auto r = V::fma(n, V::set1(-0.693359375f), clamped);
   r = V::fma(n, V::set1(2.12194440e-4f), r);
-  auto p = V::set1(1.9875691500e-4f);
-  p = V::fma(p, r, V::set1(1.3981999507e-3f));
-  p = V::fma(p, r, V::set1(8.3334519073e-3f));
-  p = V::fma(p, r, V::set1(4.1665795894e-2f));
-  p = V::fma(p, r, V::set1(1.6666665459e-1f));
-  p = V::fma(p, r, V::set1(5.0000001201e-1f));
+  auto p = exp_polynomial<V>(r);
   auto y = V::add(V::fma(p, V::mul(r, r), r), V::set1(1.0f));
   return V::zero_below(x, kLow, V::mul(y, V::pow2(n)));
 }
