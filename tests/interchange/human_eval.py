@@ -7,8 +7,9 @@ where a plain grader passes them.
 `pupil eval` asks the student the tasks of tests/golden/human_eval, greedily. Each answer must
 be mlx_lm's, up to the first position where mlx_lm's two best tokens are closer than NEAR_TIE
 nats (in float32 on the unpacked weights: mlx_lm_parity.py says why), and its verdict that of
-tools/reference_grader.py. Prints a table. Exits with 77, which ctest shows as skipped, where
-mlx_lm or the student is missing.
+tools/reference_grader.py. Prints a table, and the narrowest margin at which the two still
+agreed. Takes some minutes, mlx_lm's. Exits with 77, which ctest shows as skipped, where mlx_lm
+or the student is missing.
 """
 import json
 import os
@@ -87,17 +88,22 @@ def main(pupil, gguf):
         model, tokenizer = load(str(model_dir))
     model.set_dtype(mx.float32)
     model = dequantize_model(model)
-    failed, verdicts = len(answers) != len(tasks), []
+    failed, verdicts, to_the_end, margins = len(answers) != len(tasks), [], 0, []
     for answer in answers:
         task = tasks[answer["id"]]
         reference = theirs(model, tokenizer, prompt_of(task))
         same, margin, agrees = compare(answer["completion"], reference, tokenizer)
+        to_the_end += agrees and margin is None
+        margins += [m for _, m in reference[:same]]
         verdicts.append(answer["scores"]["tests"] == 1)
         good = agrees and verdicts[-1] == passes(task, answer["completion"], timeout_s=60)
         end = "equal to the end" if margin is None else f"then a margin of {margin:.3f} nats"
         print(f"  {'ok' if good else 'DIFFERS':8}{same:4} tokens equal, {end}; "
               f"{'passes' if verdicts[-1] else 'fails'}: {answer['id']}", flush=True)
         failed |= not good
+    print(f"{to_the_end} of {len(tasks)} answers equal to the end, {sum(verdicts)} pass; "
+          f"{len(margins)} tokens equal at margins down to {min(margins):.4f} nats; "
+          f"a difference may have one below {NEAR_TIE}")
     if len(set(verdicts)) < 2:
         print("all verdicts are alike: that shows nothing")
         failed = True
