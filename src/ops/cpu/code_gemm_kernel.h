@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/cpu/code_panel.h"
+#include "ops/cpu/lines_ahead.h"
 
 namespace pupil::cpu {
 namespace {
@@ -154,12 +155,14 @@ struct CodeStrip {
   int64_t c_stride;
   bool from_zero;
   const TermPanel<V>* term;  // to add on top; null: none
+  LinesAhead* ahead;         // of the next panel
 };
 
 // kRows rows at a time, then fewer.
 template <class V, bool kBias, int kRows>
 void multiply_codes(const CodePanel<V>& p, CodeStrip<V> s) {
   for (; s.m1 - s.m0 >= kRows; s.m0 += kRows, s.c += kRows * s.c_stride) {
+    s.ahead->fetch(s.ahead->left() * kRows / (s.m1 - s.m0) + 1);
     code_micro_kernel<V, kRows, kBias>(s.a, s.m0, p, s.c, s.c_stride, s.from_zero);
     if (s.term) s.term->template add<kRows>(s.m0, s.c, s.c_stride);
   }
@@ -178,10 +181,38 @@ void multiply_codes_edge(const CodePanel<V>& p, CodeStrip<V> s) {
     float* c = s.c + (m - s.m0) * s.c_stride;
     if (!s.from_zero) copy_block(c, s.c_stride, buffer, kWidth, rows, p.n);
     multiply_codes<V, kBias, V::kCodeRows>(
-        p, {s.a, m, m + rows, buffer, kWidth, s.from_zero, s.term});
+        p, {s.a, m, m + rows, buffer, kWidth, s.from_zero, s.term, s.ahead});
     copy_block(buffer, kWidth, c, s.c_stride, rows, p.n);
   }
 }
+
+/// The panels of a tile, one below the other, then the columns next to them.
+template <class V>
+struct PanelWalk {
+  const CodeGemm* g;
+  int64_t n, end, k = 0;
+
+  bool done() const { return n >= end; }
+  bool last_of_columns() const { return k + kCodeDepth >= g->k; }
+  int64_t rows() const { return g->k - k < kCodeDepth ? g->k - k : kCodeDepth; }
+  int64_t columns() const {
+    return end - n < CodePanel<V>::kWidth ? end - n : CodePanel<V>::kWidth;
+  }
+  PanelWalk next() const {
+    if (last_of_columns()) return {g, n + CodePanel<V>::kWidth, end};
+    return {g, n, end, k + kCodeDepth};
+  }
+  // What the panel is unpacked from.
+  LinesAhead lines() const {
+    LinesAhead lines;
+    if (done()) return lines;
+    if (g->b.transposed)
+      add_weights(g->b, n, columns(), k, rows(), lines);
+    else
+      add_weights(g->b, k, rows(), n, columns(), lines);
+    return lines;
+  }
+};
 
 // `unpack` fills a panel whose place is set.
 template <class V, bool kBias, class Unpack>
@@ -189,28 +220,24 @@ void code_panels(const CodeGemm& g, const Tile& t, const Unpack& unpack) {
   CodePanel<V> panel;
   TermPanel<V> term;
   bool has_term = g.term.rank > 0 && g.term.rank <= kMostAddedRank;
-  for (int64_t n = t.n0; n < t.n1; n += panel.kWidth) {
-    panel.n0 = n;
-    panel.n = t.n1 - n < panel.kWidth ? t.n1 - n : panel.kWidth;
-    if (has_term) term.fill(g.term, n, panel.n);
-    for (int64_t k = 0; k < g.k; k += kCodeDepth) {
-      panel.k0 = k;
-      panel.kc = g.k - k < kCodeDepth ? g.k - k : kCodeDepth;
-      unpack(panel);
-      bool last = k + kCodeDepth >= g.k;
-      CodeStrip<V> strip{
-          g.a,
-          t.m0,
-          t.m1,
-          g.c + t.m0 * g.c_stride + n,
-          g.c_stride,
-          k == 0 && !g.accumulate,
-          has_term && last ? &term : nullptr};
-      if (panel.n == panel.kWidth)
-        multiply_codes<V, kBias, V::kCodeRows>(panel, strip);
-      else
-        multiply_codes_edge<V, kBias>(panel, strip);
-    }
+  for (PanelWalk<V> at{&g, t.n0, t.n1}; !at.done(); at = at.next()) {
+    if (has_term && at.k == 0) term.fill(g.term, at.n, at.columns());
+    panel.set_place(at.k, at.rows(), at.n, at.columns());
+    unpack(panel);
+    auto ahead = at.next().lines();
+    CodeStrip<V> strip{
+        g.a,
+        t.m0,
+        t.m1,
+        g.c + t.m0 * g.c_stride + at.n,
+        g.c_stride,
+        at.k == 0 && !g.accumulate,
+        has_term && at.last_of_columns() ? &term : nullptr,
+        &ahead};
+    if (panel.n == panel.kWidth)
+      multiply_codes<V, kBias, V::kCodeRows>(panel, strip);
+    else
+      multiply_codes_edge<V, kBias>(panel, strip);
   }
 }
 

@@ -29,6 +29,9 @@ struct CodePanel {
   alignas(64) float scales[kMostGroups * kWidth];
   alignas(64) float biases[kMostGroups * kWidth];
 
+  void set_place(int64_t k, int64_t rows, int64_t n_first, int64_t columns) {
+    k0 = k, kc = rows, n0 = n_first, n = columns;
+  }
   int64_t groups(int64_t group_size) const {
     return (kc + group_size - 1) / group_size;
   }

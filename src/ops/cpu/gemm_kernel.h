@@ -120,7 +120,7 @@ void multiply_tile(const Gemm& g, Tile t) {
   bool in_place = lies_ready(g.b) && t.m1 - t.m0 <= kFewReads * kRows;
   if constexpr (kVecs > 1) {
     int64_t whole = t.n0 + (t.n1 - t.n0) / kWidth * kWidth;
-    if (whole < t.n1) multiply_tile<V, 1, kRows>(g, {t.m0, t.m1, whole, t.n1});
+    if (whole < t.n1) multiply_tile<V, kVecs / 2, kRows>(g, {t.m0, t.m1, whole, t.n1});
     t.n1 = whole;
   }
   for (int64_t n = t.n0; n < t.n1; n += kWidth) {
