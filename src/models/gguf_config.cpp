@@ -18,7 +18,9 @@ using nlohmann::json;
 std::string architecture_of(const GgufFile& file) {
   const auto& name = file.get<std::string>("general.architecture");
   if (name != "llama" && name != "qwen2") {
-    file.fail("general.architecture, expected llama or qwen2, got " + in_quotes(name));
+    file.fail(
+        "general.architecture, expected llama or qwen2, got " + in_quotes(name) +
+        "; other families are converted from their safetensors");
   }
   return name;
 }

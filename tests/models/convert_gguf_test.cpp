@@ -276,7 +276,14 @@ TEST_F(ConvertGguf, FilesThatContradictThemselvesAreRefused) {
   EXPECT_TRUE(
       has(change([](auto& r) { r[1].type = GgufType::q8_0; }),
           "'output_norm.weight' is a vector of type Q8_0"));
-  EXPECT_TRUE(has(error(file("gemma", kRows)), "expected llama or qwen2, got 'gemma'"));
+}
+
+TEST_F(ConvertGguf, AnArchitectureThatIsNotReadIsNamedWithWhatToConvertInstead) {
+  for (std::string name : {"qwen3", "gemma3", "phi3"}) {
+    auto text = error(file(name, kRows));
+    EXPECT_TRUE(has(text, "expected llama or qwen2, got '" + name + "'; ")) << text;
+    EXPECT_TRUE(has(text, "are converted from their safetensors")) << text;
+  }
 }
 
 TEST_F(ConvertGguf, AScaleThatIsNotFiniteIsNamedWithItsTensor) {
