@@ -7,7 +7,8 @@
 namespace pupil {
 
 /// What a `StagedDirectory` may do with a target that exists and is not empty.
-enum class Existing { refuse, replace_model };
+/// Both of the first leave it alone; `refuse` names --force as the way to replace it.
+enum class Existing { never, refuse, replace_model };
 
 /// Throws std::invalid_argument as StagedDirectory does for a target that is taken: for
 /// those who have long work to do before they write.

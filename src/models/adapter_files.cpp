@@ -169,7 +169,7 @@ AdapterFiles read_adapter_files(const std::string& adapter_dir) {
 
 void write_adapter_files(
     const AdapterFiles& files, const std::string& adapter_dir, AdapterLayout layout) {
-  StagedDirectory target(adapter_dir, Existing::refuse);
+  StagedDirectory target(adapter_dir, Existing::never);
   write_layout(files, target.path(), layout);
   target.commit();
 }

@@ -77,6 +77,13 @@ TEST_F(Staged, AModelIsReplacedOnRequestOnly) {
   EXPECT_EQ(names(), std::vector<std::string>{"model"});
 }
 
+TEST_F(Staged, WhatIsNeverReplacedIsNotSaidToBeReplaceable) {
+  put_model();
+  EXPECT_TRUE(has(error(Existing::never), "not empty: name a new directory"));
+  EXPECT_FALSE(has(error(Existing::never), "--force"));
+  EXPECT_EQ(testing::read_text(target() / "config.json"), "old");
+}
+
 TEST_F(Staged, WhatIsNoModelIsNeverReplaced) {
   testing::write_text(target() / "thesis.txt", "mine");
   EXPECT_TRUE(has(error(Existing::replace_model), "something else than a model"));
