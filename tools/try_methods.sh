@@ -15,7 +15,7 @@ train() {
   local name=$1
   shift
   [ -e "$OUT/$name/metrics.jsonl" ] && return
-  "$PUPIL" train -c configs/demo.yaml --logging.run_dir="$OUT/$name" "$@"
+  "$PUPIL" train -c configs/demo.yaml --train.eval_samples=8 --logging.run_dir="$OUT/$name" "$@"
 }
 
 answers() {
