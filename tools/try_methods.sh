@@ -2,7 +2,8 @@
 # try_methods.sh [NAME...]: one run of each family of methods on the demo's tasks, 20 steps
 # each, into runs/methods/NAME. Runs that are there are not repeated.
 #
-#   rloo gspo reinforce_pp     the policy gradient by other estimators than the demo's
+#   grpo                       the demo's own settings
+#   rloo gspo reinforce_pp     the policy gradient by other estimators
 #   online_dpo                 pairs of the best and worst answer of each group
 #   sft                        imitates the student's own good answers (reward >= 1)
 #   dpo                        pairs of the student's own answers, from a file
