@@ -50,10 +50,10 @@ Rows rows_that_count(const RolloutGroup& group, const BatchConfig& config) {
 // The rollouts to learn from.
 Rows rows_to_train(const RolloutGroup& group, const BatchConfig& config) {
   auto rows = rows_that_count(group, config);
-  bool teaches =
-      config.all_groups || std::any_of(rows.begin(), rows.end(), [&](auto i) {
-        return group.rollouts[i].advantage != 0;
-      });
+  bool all = config.all_groups || config.pairs;  // who is in a pair, differs
+  bool teaches = all || std::any_of(rows.begin(), rows.end(), [&](auto i) {
+                   return group.rollouts[i].advantage != 0;
+                 });
   if (!teaches) return {};
   std::erase_if(rows, [&](size_t i) {
     const auto& rollout = group.rollouts[i];
@@ -100,6 +100,14 @@ void add_row(Table& table, const Rollout& rollout, size_t width) {
   table.lengths.push_back(static_cast<int>(tokens.size()));
   table.likelihood.push_back(logprobs.empty());
   table.advantages.push_back(static_cast<float>(rollout.advantage));
+}
+
+// 1 for the better one of a pair and -1 for the other, whatever the baseline and the
+// scale made of their rewards: a loss of preferences reads the sign alone.
+std::vector<float> signs_of_pair(const RolloutGroup& group, const Rows& pair) {
+  auto reward = [&](size_t i) { return *group.rollouts[pair.at(i)].reward; };
+  bool first = reward(0) > reward(1);
+  return {first ? 1.0f : -1.0f, first ? -1.0f : 1.0f};
 }
 
 Microbatch to_arrays(Table table, const Prompt& prompt, int rows, int width) {
@@ -155,6 +163,7 @@ std::vector<Microbatch> pack(
       size_t width = 0;
       for (size_t row : rows) width = std::max(width, length_of(group, row));
       for (size_t row : rows) add_row(table, group.rollouts[row], width);
+      if (config.pairs) table.advantages = signs_of_pair(group, rows);
       int count = static_cast<int>(rows.size());
       auto batch =
           to_arrays(std::move(table), group.prompt, count, static_cast<int>(width));

@@ -23,7 +23,7 @@ struct Microbatch {
   mx::array slots;             // [N, T] int32, index into [M], M where the mask is 0
   mx::array sampler_logprobs;  // [N, T] float32, NaN where the sampler gave none
   mx::array likelihood;        // [N, 1] bool, not sampled by the student: ratio 1
-  mx::array advantages;        // [N] float32
+  mx::array advantages;        // [N] float32; of a pair 1 and -1
   // Filled in by the learner when it first sees the batch, where later steps need them.
   std::optional<mx::array> old_logprobs, ref_logprobs;  // [N, T]
   std::optional<mx::array> selected;  // [N, T] of *_cov, see train/token_plan.h
@@ -50,9 +50,9 @@ mx::array old_logprobs_of(const Microbatch& batch, const mx::array& logprobs);
 StepTotals totals_of(std::span<const RolloutGroup> groups, const BatchConfig& config);
 
 /// The microbatches of a step. Only what teaches is in them: unscored rollouts, groups
-/// whose advantages are all 0 (but for `all_groups`) and, if configured, truncated
-/// completions and all but the best ones are left out, so the arrays equal those of the
-/// same groups without them.
+/// whose advantages are all 0 (but for `all_groups`; of pairs, whose rewards are equal)
+/// and, if configured, truncated completions and all but the best ones are left out, so
+/// the arrays equal those of the same groups without them.
 std::vector<Microbatch> pack(
     std::span<const RolloutGroup> groups, const BatchConfig& config);
 

@@ -118,6 +118,22 @@ TEST(Batch, AGroupWithoutSpreadIsNoWork) {
   EXPECT_EQ(totals.num_tokens, 5);
 }
 
+// As no baseline and normalize_then_sum leave them.
+TEST(Batch, APairGoesByRewardWhateverTheAdvantagesAre) {
+  BatchConfig config{.pairs = true};
+  for (auto [a, b] : {std::pair{0.7, 0.2}, {-0.7, 0.7}, {0.0, 0.0}}) {
+    auto group = two_completions();  // the first is the better one
+    group.rollouts[0].advantage = a;
+    group.rollouts[1].advantage = b;
+    auto batches = pack_one(group, config);
+    ASSERT_EQ(batches.size(), 1u);
+    EXPECT_TRUE(same_bits(batches[0].advantages, mx::array({1.0f, -1.0f})));
+    std::swap(group.rollouts[0].reward, group.rollouts[1].reward);
+    batches = pack_one(group, config);
+    EXPECT_TRUE(same_bits(batches[0].advantages, mx::array({-1.0f, 1.0f})));
+  }
+}
+
 TEST(Batch, TruncatedCompletionsCanBeLeftOut) {
   BatchConfig config{.mask_truncated_completions = true};
   auto batches = pack_one(two_completions(), config);
