@@ -55,16 +55,22 @@ std::vector<double> less_baseline(
   return values;
 }
 
+// 1 of equal rewards: what another baseline than the group's leaves of them is not 0,
+// and over the floor alone it would be 10^4 times as much.
+double divisor_of(const GroupRewards& rewards) {
+  return has_spread(rewards) ? spread_of(rewards).std + kStdFloor : 1;
+}
+
 void divide(Advantages& advantages, const AdvantageInputs& inputs, ScaleRewards scale) {
   GroupRewards all;
   for (const auto& group : inputs.rewards) {
     all.insert(all.end(), group.begin(), group.end());
   }
-  double batch = spread_of(all).std;
+  double batch = divisor_of(all);
   for (size_t g = 0; g < advantages.size(); ++g) {
     bool by_group = scale == ScaleRewards::group;
-    double std = by_group ? spread_of(inputs.rewards[g]).std : batch;
-    for (double& a : advantages[g]) a /= std + kStdFloor;
+    double divisor = by_group ? divisor_of(inputs.rewards[g]) : batch;
+    for (double& a : advantages[g]) a /= divisor;
   }
 }
 

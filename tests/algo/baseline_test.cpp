@@ -83,6 +83,23 @@ TEST(Baseline, EqualRewardsGiveExactZeros) {
   }
 }
 
+// running and none leave something of them, which must not be blown up.
+TEST(Baseline, EqualRewardsAreNotDivided) {
+  AdvantageInputs first{{{1.0, 0.0}}, {{1, 1}}, {"a"}};
+  AdvantageInputs equal{{{0.0, 0.0, {}}}, {{1, 1, 1}}, {"a"}};
+  for (auto scale : {ScaleRewards::group, ScaleRewards::batch}) {
+    RunningBaseline running;
+    advantages_of(first, Baseline::running, scale, running);
+    auto a = advantages_of(equal, Baseline::running, scale, running);
+    EXPECT_EQ(a[0], (std::vector<double>{-0.5, -0.5, 0.0}));
+  }
+  AdvantageInputs mixed{{{1.0, 1.0}, {1.0, 0.0}}, {{1, 1}, {1, 1}}, {"a", "b"}};
+  RunningBaseline running;
+  auto a = advantages_of(mixed, Baseline::none, ScaleRewards::group, running);
+  EXPECT_EQ(a[0], (std::vector<double>{1.0, 1.0}));
+  EXPECT_NEAR(a[1][0], 1 / (std::sqrt(0.5) + 1e-4), 1e-12);
+}
+
 TEST(Baseline, NamesAreChecked) {
   EXPECT_EQ(baseline_of("running"), Baseline::running);
   EXPECT_THROW(baseline_of("ema"), std::invalid_argument);
