@@ -74,7 +74,7 @@ inline constexpr std::array kMethods = {
     Method{
         "kl_cov", "kl_cov", "token", 0, 0.2, 0.2, 0, "group", "group", "k3",
         false, false, "arXiv:2505.22617",
-        "the penalty is |log ratio|, as in the authors' code"},
+        "the penalty is the log ratio's absolute value, as in the authors' code"},
     Method{
         "rloo", "grpo", "sequence_sum", 0.05, 0.2, 0.2, 0, "leave_one_out", "none", "k1",
         true, false, "arXiv:2402.14740",
@@ -97,7 +97,7 @@ inline constexpr std::array kMethods = {
         "the baseline is the mean of the prompt's earlier rewards"},
     Method{
         "plain", "reinforce", "token", 0.05, 0.2, 0.2, 0, "running", "whiten", "k3",
-        false, false, "Pupil's Python predecessor",
+        false, false, "REINFORCE with a KL penalty",
         "-(log p A).mean() + beta KL over the tokens of the step; the KL is estimated "
         "from the sampled tokens instead of summed over the vocabulary"},
 };
