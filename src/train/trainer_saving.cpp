@@ -24,10 +24,13 @@ void Trainer::resume() {
   evaluated_step_ = trainer.value("evaluated_step", step_);
   advice_.set_said(trainer.value("advice", std::set<std::string>()));
   best_ = best_evaluation_of(trainer.value("best", nlohmann::json()));
-  beta_ = trainer.value("beta", beta_);
-  entropy_.coef = trainer.value("entropy_coef", entropy_.coef);
-  auto last = trainer.value("last_entropy", nlohmann::json());
-  if (last.is_number()) entropy_.last_entropy = last.get<double>();
+  // Weights that move go on from where they were; others are the settings'.
+  if (config_.train.kl_target > 0) beta_ = trainer.value("beta", beta_);
+  if (entropy_.adaptive) {
+    entropy_.coef = trainer.value("entropy_coef", entropy_.coef);
+    auto last = trainer.value("last_entropy", nlohmann::json());
+    if (last.is_number()) entropy_.last_entropy = last.get<double>();
+  }
   memory_ = run_memory_of(trainer.at("memory"));
   auto scale = trainer.value("loss_scale", nlohmann::json());
   if (learner_.loss_scale() && !scale.is_null())

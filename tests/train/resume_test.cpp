@@ -136,6 +136,23 @@ TEST(Resume, WithAnotherMicrobatchSizeIsTheSameToRounding) {
   }
 }
 
+// Weights that do not move by themselves are the new settings'.
+TEST(Resume, TakesAnotherBetaAndEntropyCoef) {
+  auto config = toy_config(4);
+  config.beta = 0.5;
+  config.entropy_coef = 0.01;
+  TempDir dir;
+  ToyRun first(config);
+  stop_after(first, 2);
+  EXPECT_THROW(first.run(dir.path()), Stopped);
+  config.beta = 0.25;
+  config.entropy_coef = 0.02;
+  ToyRun rest(config);
+  rest.run(dir.path(), true);
+  EXPECT_EQ(rest.learner->loss().beta, 0.25);
+  EXPECT_EQ(rest.learner->loss().entropy_coef, 0.02);
+}
+
 // Killed after the evaluation was written and before the next checkpoint.
 TEST(Resume, AnEvaluationIsNotToldTwice) {
   auto config = busy_config(7);
