@@ -63,6 +63,7 @@ class TrainWorker {
   nlohmann::ordered_json load_adapters(const nlohmann::json& request);
   StepSums accumulate(
       const std::vector<GivenSample>& samples, const StepTotals& totals);
+  double sum_norm();
   void begin();
 
   Model& model_;

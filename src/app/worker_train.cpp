@@ -261,6 +261,15 @@ StepSums TrainWorker::accumulate(
 }
 
 Json TrainWorker::train_step(const nlohmann::json& json) {
+// As an update does with a gradient that overflowed: the next request begins anew.
+double TrainWorker::sum_norm() {
+  double norm = learner_->gradient_norm();
+  if (std::isfinite(norm)) return norm;
+  learner_->clear_gradient();
+  learner_->lower_loss_scale();
+  return norm;
+}
+
   Stopwatch watch;
   TrlRequest request(
       json_text(json), {"op", "id", "samples", "update", "num_items_in_batch"});
@@ -275,7 +284,7 @@ Json TrainWorker::train_step(const nlohmann::json& json) {
   auto [sum, policy_loss, metrics] =
       accumulate(samples, totals_of(request, samples, loss));
   bool update = request.flag("update", true);
-  double norm = update ? learner_->optim_step(rate) : learner_->gradient_norm();
+  double norm = update ? learner_->optim_step(rate) : sum_norm();
   if (!std::isfinite(norm)) throw NotFinite("the gradient is not finite");
   return {
       {"loss", sum},

@@ -182,6 +182,27 @@ TEST_F(Worker, AccumulatedRequestsAreOneStep) {
   }
 }
 
+// The losses of the two cancel out, their gradients are too large for the loss's scale.
+TEST_F(Worker, AGradientThatOverflowsIsDropped) {
+  auto arguments = train();
+  arguments.push_back("--train.loss_scaling=on");
+  WorkerClient worker(arguments);
+  auto step = [&](double advantage, bool update) {
+    auto samples = some_samples();
+    for (size_t i = 0; i < samples.size(); ++i)
+      samples[i]["advantage"] = i % 2 == 0 ? advantage : -advantage;
+    return worker.ask(
+        {{"op", "train_step"}, {"id", 1}, {"samples", samples}, {"update", update}});
+  };
+  auto expected = step(1, false)["grad_norm"];
+  auto failed = step(1e35, false);
+  ASSERT_EQ(failed["ok"], false) << failed;
+  EXPECT_EQ(failed["error"]["message"], "the gradient is not finite");
+  auto next = step(1, true);
+  ASSERT_EQ(next["ok"], true) << next;
+  EXPECT_NEAR(next["grad_norm"], expected, 1e-6);
+}
+
 // What one worker learns the other samples from, handed over by its path.
 TEST_F(Worker, AdaptersAreHandedOverByPath) {
   WorkerClient sampler(generate()), trainer(train());
