@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "algo/preference_loss.h"
+#include "base/log.h"
 #include "data/lesson_file.h"
 #include "data/task_order.h"
 
@@ -77,14 +78,18 @@ void unmask_prompt(RolloutGroup& group) {
   answer.erase(answer.begin());
 }
 
-void cut(RolloutGroup& group, size_t most) {
+// Whether anything was too long.
+bool cut(RolloutGroup& group, size_t most) {
+  bool cuts = false;
   for (auto& rollout : group.rollouts) {
     auto& tokens = rollout.completion.tokens;
     size_t room = most - std::min(most, group.prompt.tokens.size());
     if (tokens.size() <= room) continue;
     tokens.resize(room);
     rollout.completion.finish = FinishReason::length;
+    cuts = true;
   }
+  return cuts;
 }
 
 RolloutGroup group_of(
@@ -94,7 +99,10 @@ RolloutGroup group_of(
       is_text ? plain_text(lesson, tokenizer) : conversation(lesson, tokenizer);
   bool unmask = config.train.method == "sft" && !config.data.mask_prompt;
   if (is_text || unmask) unmask_prompt(group);
-  cut(group, config.data.max_seq_length);
+  return group;
+}
+
+void expect_answers(const RolloutGroup& group) {
   for (const auto& rollout : group.rollouts) {
     if (rollout.completion.tokens.empty()) {
       throw std::invalid_argument(
@@ -102,7 +110,16 @@ RolloutGroup group_of(
           "line");
     }
   }
-  return group;
+}
+
+// A model computes on behind its positions, and badly.
+void tell_of_cuts(const Config& config, const Model& model, size_t cuts, size_t lines) {
+  int positions = model.decoder.config.max_positions;
+  if (cuts == 0 || config.data.max_seq_length <= positions) return;
+  log_warning(
+      "[" + config.data.train + "] " + std::to_string(cuts) + " of " +
+      std::to_string(lines) + " lines are longer than the model's " +
+      std::to_string(positions) + " positions and are cut there");
 }
 
 std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
@@ -112,47 +129,56 @@ std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
     auto limit = static_cast<size_t>(*config.data.limit);
     lessons.resize(std::min(lessons.size(), limit));
   }
+  size_t cuts = 0;
   for (const auto& lesson : lessons) {
     auto name = "lesson " + std::to_string(groups.size() + 1);
     try {
       groups.push_back(group_of(lesson, config, model.tokenizer));
       groups.back().task.id = name;
+      cuts += cut(groups.back(), longest_lesson(config, model));
+      expect_answers(groups.back());
     } catch (const std::invalid_argument& error) {
       throw std::invalid_argument(
           "[" + config.data.train + "] " + name + ": " + error.what());
     }
   }
+  tell_of_cuts(config, model, cuts, groups.size());
   return groups;
 }
 
-// Where lines are packed: a group that begins with the same tokens. Null: none does.
-RolloutGroup* group_beginning_with(
-    const std::vector<int>& tokens, std::vector<RolloutGroup>& groups) {
-  auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
-    return group.prompt.tokens == tokens;
-  });
-  return found == groups.end() ? nullptr : &*found;
+// Lines that begin with the same tokens go into the group of the first of them. Theirs
+// stay without an answer, so that each step of a round has the groups of its own lines.
+void pack_lines(std::span<RolloutGroup> step) {
+  for (size_t i = 1; i < step.size(); ++i) {
+    auto first = std::ranges::find_if(step.first(i), [&](const auto& group) {
+      return group.prompt.tokens == step[i].prompt.tokens;
+    });
+    if (first == step.begin() + static_cast<std::ptrdiff_t>(i)) continue;
+    first->rollouts.push_back(std::move(step[i].rollouts[0]));
+    step[i].rollouts.clear();
+  }
 }
 
 }  // namespace
+
+int longest_lesson(const Config& config, const Model& model) {
+  return std::min(config.data.max_seq_length, model.decoder.config.max_positions);
+}
 
 Stages lesson_stages(const Config& config, const Model& model) {
   auto all = std::make_shared<std::vector<RolloutGroup>>(groups_of(config, model));
   TaskOrder order{config.seed, config.data.shuffle, all->size()};
   Stages stages;
-  bool packs = packs_lessons(config);
+  size_t packed = packs_lessons(config) ? config.train.prompts_per_step : 1;
   stages.draw = [=](uint64_t first, size_t count, const TaskRecords&) {
     std::vector<RolloutGroup> drawn;
     for (size_t index : tasks_in_order(order, first, count)) {
-      const auto& lesson = (*all)[index];
-      auto* other = packs ? group_beginning_with(lesson.prompt.tokens, drawn) : nullptr;
-      if (other) {
-        other->rollouts.push_back(lesson.rollouts[0]);
-        continue;
-      }
-      drawn.push_back(lesson);
+      drawn.push_back((*all)[index]);
       drawn.back().prompt.key = first++;
     }
+    std::span<RolloutGroup> lines(drawn);
+    for (size_t at = 0; at < count; at += packed)
+      pack_lines(lines.subspan(at, std::min(packed, count - at)));
     return drawn;
   };
   stages.generate = [](std::span<RolloutGroup>, int, const SamplingEvents&) {};

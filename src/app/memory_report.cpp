@@ -17,14 +17,13 @@ int longest(const std::vector<AskedTask>& tasks) {
 }
 
 // Lines of a file are learned one by one, pairs two by two, packed ones as many as a
-// round has; nothing is sampled.
-StepSizes lesson_sizes(const Config& config) {
-  const auto& train = config.train;
+// step has; nothing is sampled.
+StepSizes lesson_sizes(const Session& session) {
+  const auto& config = session.config;
   StepSizes sizes;
   if (trainer_config(config).batch.pairs) sizes.group_rows = 2;
-  if (packs_lessons(config))
-    sizes.group_rows = train.prompts_per_step * train.steps_per_generation;
-  sizes.new_tokens = config.data.max_seq_length;
+  if (packs_lessons(config)) sizes.group_rows = config.train.prompts_per_step;
+  sizes.new_tokens = longest_lesson(config, session.model);
   return sizes;
 }
 
@@ -58,7 +57,7 @@ std::string rows_text(int rows) {
 StepSizes step_sizes(const Session& session) {
   const auto& config = session.config;
   auto sizes =
-      learns_from_file(config.train) ? lesson_sizes(config) : sampling_sizes(session);
+      learns_from_file(config.train) ? lesson_sizes(session) : sampling_sizes(session);
   sizes.microbatch_tokens = config.train.max_tokens_per_microbatch;
   return sizes;
 }

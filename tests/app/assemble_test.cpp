@@ -53,7 +53,7 @@ StepSizes sizes_of_lessons(bool packing, const std::string& method = "sft") {
 
 TEST(StepSizesOfLessons, PackedLinesShareAPass) {
   EXPECT_EQ(sizes_of_lessons(false).group_rows, 1);
-  EXPECT_EQ(sizes_of_lessons(true).group_rows, 6);
+  EXPECT_EQ(sizes_of_lessons(true).group_rows, 3);
   EXPECT_EQ(sizes_of_lessons(true, "dpo").group_rows, 2);
 }
 

@@ -47,6 +47,49 @@ TEST(Lessons, SftImitatesAFile) {
     EXPECT_NEAR(all[i]["loss"].get<double>(), packed[i]["loss"].get<double>(), 1e-4);
 }
 
+TEST(Lessons, PackedLinesStayInTheirStep) {
+  TinyWorld world;
+  std::string lines;
+  for (const char* answer : {"a", "b b", "a b", "b", "a a b", "b a"})
+    lines += R"({"prompt": "f a", "completion": ")" + std::string(answer) + "\"}\n";
+  world.write("lessons.jsonl", lines);
+  const std::string command =
+      "sft -c config.yaml --data.train=lessons.jsonl --train.max_steps=6 "
+      "--train.steps_per_generation=3 --train.learning_rate=0.05 ";
+  for (const char* extra :
+       {"--logging.run_dir=apart", "--logging.run_dir=packed --data.packing=true"}) {
+    auto run = world.run(command + extra);
+    ASSERT_EQ(run.exit_code, 0) << run.errors;
+  }
+  auto apart = metrics_in(world, "apart"), packed = metrics_in(world, "packed");
+  ASSERT_EQ(packed.size(), size_t{6});
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(packed[i]["skipped"], false);
+    for (const char* key : {"loss", "grad_norm", "completions/mean_length"})
+      EXPECT_NEAR(packed[i][key].get<double>(), apart[i][key].get<double>(), 1e-3);
+  }
+}
+
+TEST(Lessons, ALineEndsWithTheModelsPositions) {
+  TinyWorld world;
+  std::string letters;
+  for (int i = 0; i < 300; ++i) letters += "a b ";
+  world.write(
+      "lessons.jsonl",
+      std::string(kConversations) + R"({"prompt": "f a", "completion": ")" + letters +
+          "\"}\n");
+  const std::string command = "sft -c config.yaml --data.train=lessons.jsonl ";
+  auto run = world.run(command + "--train.prompts_per_step=3");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_NE(
+      run.errors.find("1 of 3 lines are longer than the model's 256 positions"),
+      std::string::npos)
+      << run.errors;
+  EXPECT_EQ(metrics_in(world, "run")[0]["completions/max_length"], 255);
+  run = world.run(command + "--logging.run_dir=short --data.max_seq_length=256");
+  EXPECT_EQ(run.errors.find("positions"), std::string::npos) << run.errors;
+}
+
 TEST(Lessons, DpoLearnsFromPairs) {
   TinyWorld world;
   world.write(
