@@ -23,11 +23,6 @@ namespace pupil {
 
 namespace {
 
-bool has_reference(const TrainConfig& train) {
-  auto preference = preference_config(train);
-  return train.beta.value() != 0 || (preference && preference->needs_reference());
-}
-
 bool judges_locally(const Config& config) {
   return config.teacher.provider == "local";
 }
@@ -299,6 +294,7 @@ LearnerConfig learner_config(const Config& resolved) {
   config.ema_decay = resolved.train.ema_decay;
   config.dropout_seed = resolved.seed;
   config.has_reference = has_reference(resolved.train);
+  config.starts_as_reference = resolved.model.adapter_path.has_value();
   const auto& scaling = resolved.train.loss_scaling;
   if (scaling != "auto") config.loss_scaling = scaling == "on";
   config.loss_scale_window = resolved.train.loss_scale_window;

@@ -223,6 +223,7 @@ TrainWorker::TrainWorker(Model& model, const Config& config)
 void TrainWorker::begin() {
   auto config = learner_config(config_);
   config.has_reference = true;  // a request may ask for it
+  config.starts_as_reference = false;
   config.preference.reset();    // it says what its loss is
   config.correction.reset();
   config.reuse_samples = false;
@@ -260,7 +261,6 @@ StepSums TrainWorker::accumulate(
   return sums;
 }
 
-Json TrainWorker::train_step(const nlohmann::json& json) {
 // As an update does with a gradient that overflowed: the next request begins anew.
 double TrainWorker::sum_norm() {
   double norm = learner_->gradient_norm();
@@ -270,6 +270,7 @@ double TrainWorker::sum_norm() {
   return norm;
 }
 
+Json TrainWorker::train_step(const nlohmann::json& json) {
   Stopwatch watch;
   TrlRequest request(
       json_text(json), {"op", "id", "samples", "update", "num_items_in_batch"});

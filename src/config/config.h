@@ -59,7 +59,8 @@ struct ModelConfig {
       "student's");
     f("ref_adapter_path",
       self.ref_adapter_path,
-      "adapter of the reference, which stays as it is; default: none");
+      "adapter of the reference, which stays as it is; default: adapter_path, with "
+      "ref_model_path none");
     f("system_prompt",
       self.system_prompt,
       "system message of every prompt; default: the chat template's own");

@@ -109,8 +109,8 @@ Learner::Learner(Decoder& model, const LearnerConfig& config)
     throw std::invalid_argument("[learner] the model has no adapter to train");
   }
   if (config.ema_decay > 0) average_ = params_;
-  bool keeps_first = config.has_reference && !config.reference;
-  if (is_whole(model) && keeps_first) first_ = params_;
+  bool is_first = is_whole(model) || config.starts_as_reference;
+  if (is_first && config.has_reference && !config.reference) first_ = params_;
 }
 
 PolicyLossInputs Learner::loss_inputs(

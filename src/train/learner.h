@@ -38,8 +38,10 @@ struct LearnerConfig {
   // Whether the reference is ever asked for. Of full fine-tuning it is the weights as
   // they were at first, which are kept then.
   bool has_reference = true;
-  // A reference of its own, which does not move; null: the student without its adapter.
+  // A reference of its own, which does not move; null: the student without its adapter,
+  // or with `starts_as_reference` under its adapter as it is at first.
   std::shared_ptr<const Decoder> reference = {};
+  bool starts_as_reference = false;
   std::optional<bool> loss_scaling = {};  // none: of float16 models
   int loss_scale_window = 200;
   double max_grad_norm = 1.0;   // 0: never clip
@@ -79,7 +81,7 @@ class Learner {
   Learner(Decoder& model, const LearnerConfig& config);
 
   /// Adds this microbatch's gradient. The first time, fills in the reference's
-  /// log-probabilities (adapter off) if `beta` > 0, and the policy's own as
+  /// log-probabilities if `beta` > 0, and the policy's own as
   /// `old_logprobs` if samples are reused; until then the ratio is 1.
   /// Rows that the student did not sample always have ratio 1, which makes their part
   /// of the loss -A log p: advantage-weighted likelihood.
@@ -95,7 +97,8 @@ class Learner {
 
   /// Moves the reference toward the policy, TRL's sync_ref_model: every adapter array
   /// is alpha times the policy's plus 1 - alpha times the reference's. Before the first
-  /// time that is the adapter whose B is 0. With LoRA the factors are mixed, not their
+  /// time that is the adapter whose B is 0, or as it was at first where that is the
+  /// reference. With LoRA the factors are mixed, not their
   /// product.
   void sync_reference(double alpha);
 
@@ -122,8 +125,8 @@ class Learner {
   /// first step is not the first since.
   void fill_old_logprobs(Microbatch& batch) const;
 
-  /// Of the policy as it is, and of the reference (adapter off or weights as they were
-  /// at first, or as last synchronised). No gradient, and no dropout.
+  /// Of the policy as it is, and of the reference (adapter off, adapter or weights as
+  /// they were at first, or as last synchronised). No gradient, and no dropout.
   CompletionLogprobs logprobs(const Microbatch& batch) const;
   mx::array reference_logprobs(const Microbatch& batch) const;  // [N, T]
 
@@ -182,8 +185,8 @@ class Learner {
   std::vector<std::string> paths_;
   std::vector<mx::array> params_, grads_;
   std::vector<mx::array> average_;    // empty: there is none
-  std::vector<mx::array> first_;      // of full fine-tuning with a reference
-  std::vector<mx::array> reference_;  // empty: the adapter is off, the weights `first_`
+  std::vector<mx::array> first_;      // that are the reference; empty: not kept
+  std::vector<mx::array> reference_;  // as it moved; empty: `first_`, or no adapter
   uint64_t microbatch_ = 0;           // of this step
   std::optional<LossScale> loss_scale_;
   Optimizer optimizer_;

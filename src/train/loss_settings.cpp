@@ -140,6 +140,11 @@ ScheduleConfig schedule_config(const TrainConfig& c) {
       schedule_of(c.lr_scheduler_type), c.warmup_steps, c.decay_steps, c.min_lr_ratio};
 }
 
+bool has_reference(const TrainConfig& resolved) {
+  auto preference = preference_config(resolved);
+  return resolved.beta.value() != 0 || (preference && preference->needs_reference());
+}
+
 bool learns_without_spread(const TrainConfig& resolved) {
   auto over = baseline(resolved);
   return over == Baseline::running || over == Baseline::none;

@@ -29,6 +29,8 @@ std::optional<SamplerCorrection> sampler_correction(const TrainConfig& resolved)
 /// None where `method` is none of preferences.
 std::optional<PreferenceConfig> preference_config(const TrainConfig& resolved);
 ScheduleConfig schedule_config(const TrainConfig& config);
+/// Whether the policy is compared with a reference.
+bool has_reference(const TrainConfig& resolved);
 /// Whether a group with equal rewards has advantages.
 bool learns_without_spread(const TrainConfig& resolved);
 /// Whether the loss acts on rows without an advantage, too, as TRL's does on all: a KL

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "app/run_rows.h"
 #include "app/tiny_world.h"
 
 namespace pupil::testing {
@@ -35,6 +36,38 @@ TEST(ReferenceRun, AnAdapterOfAnotherRunIsKeptAwayFrom) {
       "--model.ref_model_path=model --model.ref_adapter_path=a/adapters");
   ASSERT_EQ(same.exit_code, 0) << same.errors;
   EXPECT_EQ(first_kl(world, "c"), 0);
+}
+
+// As in TRL: a preference is measured from where the run started.
+TEST(ReferenceRun, AnAdapterThatIsStartedFromIsTheReference) {
+  for (const char* type : {"lora", "full"}) {
+    TinyWorld world;
+    world.write(
+        "pairs.jsonl",
+        "{\"prompt\": \"f a\", \"chosen\": \"a b\", \"rejected\": \"b b\"}\n");
+    const std::string config = "train -c config.yaml --train.learning_rate=0.05 ",
+                      dpo = config + "--train.method=dpo --data.train=pairs.jsonl ",
+                      from = "--from-adapter sft/adapters ";
+    auto first = world.run(
+        config + "--logging.run_dir=sft --lora.fine_tune_type=" + std::string(type));
+    ASSERT_EQ(first.exit_code, 0) << first.errors;
+    ASSERT_EQ(world.run(dpo + from + "--logging.run_dir=whole").exit_code, 0);
+    auto rows = rows_of(world.read("whole/metrics.jsonl"));
+    EXPECT_NEAR(rows[0]["loss"].get<double>(), 0.693147, 1e-5);
+    EXPECT_NEAR(rows[0]["rewards/margins"].get<double>(), 0, 1e-5);
+    EXPECT_GT(rows[1]["rewards/margins"].get<double>(), 1e-3);
+
+    ASSERT_EQ(world.run(dpo + from + "--train.max_steps=1").exit_code, 0);
+    auto file = std::string("sft/adapters/adapter_config.json");
+    auto text = world.read(file);
+    world.write(file, text + " ");
+    const std::string resume = "train --resume run --train.max_steps=2";
+    EXPECT_TRUE(failed(world.run(resume), 1, "the reference adapter's files"));
+    world.write(file, text);
+    auto rest = world.run(resume);
+    ASSERT_EQ(rest.exit_code, 0) << rest.errors;
+    expect_same_run(world, "whole", "run");
+  }
 }
 
 TEST(ReferenceRun, DoesNotGoOnWithAnotherReference) {
