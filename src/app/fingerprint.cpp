@@ -9,6 +9,7 @@
 #include "config/load_config.h"
 #include "mlx/device.h"
 #include "mlx/version.h"
+#include "train/loss_settings.h"
 
 namespace pupil {
 
@@ -22,15 +23,25 @@ bool is_of_tokenizer(const std::string& name) {
          name.starts_with("special_tokens");
 }
 
-void add_file(Sha256& digest, const fs::path& path) {
-  digest.field(path.filename().string());
-  digest.field(static_cast<int64_t>(fs::file_size(path)));
+void add_content(Sha256& digest, const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::string block(size_t{1} << 20, '\0');
   while (in.read(block.data(), static_cast<std::streamsize>(block.size())) ||
          in.gcount() > 0) {
     digest.bytes({block.data(), static_cast<size_t>(in.gcount())});
   }
+}
+
+void add_file(Sha256& digest, const fs::path& path) {
+  digest.field(path.filename().string());
+  digest.field(static_cast<int64_t>(fs::file_size(path)));
+  add_content(digest, path);
+}
+
+std::string content_sha256(const fs::path& path) {
+  Sha256 digest;
+  add_content(digest, path);
+  return digest.hex();
 }
 
 std::string config_sha256(Config config) {
@@ -96,6 +107,17 @@ RunOrigin run_origin(const Config& config) {
     origin["ref_model_sha256"] = files_sha256(*model.ref_model_path, false);
   if (model.ref_adapter_path)
     origin["ref_adapter_sha256"] = files_sha256(*model.ref_adapter_path, false);
+  return origin;
+}
+
+RunOrigin training_origin(const Config& resolved) {
+  auto origin = run_origin(resolved);
+  const auto& model = resolved.model;
+  bool has_own = model.ref_model_path || model.ref_adapter_path;
+  if (model.adapter_path && !has_own && has_reference(resolved.train))
+    origin["ref_adapter_sha256"] = files_sha256(*model.adapter_path, false);
+  origin["data_sha256"] = content_sha256(resolved.data.train);
+  if (resolved.data.eval) origin["eval_sha256"] = content_sha256(*resolved.data.eval);
   return origin;
 }
 

@@ -10,9 +10,13 @@
 
 namespace pupil {
 
-/// Reads every file of the model's directory once. `config` is resolved; where the run
-/// is written and how long it is to be do not count.
+/// Reads every file of the model's directory once. Where the run is written and how
+/// long it is to be do not count.
 RunOrigin run_origin(const Config& config);
+
+/// The same of a training run, whose data is read, too, and whose reference may be the
+/// adapter that it starts from. `resolved` is a config that a Session was made of.
+RunOrigin training_origin(const Config& resolved);
 
 /// A checksum over the safetensors and JSON files of a model or adapter directory that
 /// are not its tokenizer's, or over those that are.

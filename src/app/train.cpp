@@ -129,10 +129,27 @@ Evaluation measure_student(
   return result;
 }
 
-// The evaluation before training, kept in the run directory for a resumed run.
-Evaluation evaluation_before(const Session& session, Learner& learner, RunDir& run) {
+// None where there is none yet, or it is of other tasks than the run has now.
+std::optional<Evaluation> kept_before(const Session& session, RunDir& run) {
   auto path = run.path() / "before.json";
-  if (fs::exists(path)) return evaluation_from_json(read_json_file(path.string()));
+  if (!fs::exists(path)) return std::nullopt;
+  auto before = evaluation_from_json(read_json_file(path.string()));
+  std::vector<std::string> ids, prompts;
+  for (const auto& asked : session.eval_tasks) {
+    ids.push_back(asked.task.id);
+    prompts.push_back(asked.task.prompt);
+  }
+  if (before.task_ids == ids && before.prompts == prompts) return before;
+  run.warn(
+      "[resume] before.json is of other tasks than data.eval: the student as it was "
+      "before training is measured again");
+  return std::nullopt;
+}
+
+// The evaluation before training, kept in the run directory for a resumed run; called
+// while the student is as it was then.
+Evaluation evaluation_before(const Session& session, Learner& learner, RunDir& run) {
+  if (auto kept = kept_before(session, run)) return *kept;
   auto before = measure_student(session, learner, "before");
   metric_of(eval_row(before, 0), session.config.train.metric_for_best_model);  // throws
   run.write("before.json", json_text(to_json(before)) + "\n");
@@ -257,7 +274,7 @@ void run_train(const TrainOptions& options) {
       options.resume,
       adapter_config_text(
           lora, session.model.decoder, fs::absolute(session.model.path).string()),
-      run_origin(session.config));
+      training_origin(session.config));
   if (session.teacher) session.teacher->keep_ledger(run.path() / "teacher.sqlite");
   run.write("config.yaml", dump_yaml(session.config));
   if (session.config.logging.tensorboard) run.start_tensorboard();

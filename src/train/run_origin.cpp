@@ -7,12 +7,20 @@ namespace pupil {
 
 namespace {
 
+constexpr const char* kRefAdapter = "ref_adapter_sha256";
+
 // Without which a run does not go on.
 constexpr std::pair<const char*, const char*> kFiles[] = {
     {"model_sha256", "model"},
     {"tokenizer_sha256", "tokenizer"},
     {"ref_model_sha256", "reference model"},
-    {"ref_adapter_sha256", "reference adapter"}};
+    {kRefAdapter, "reference adapter"}};
+
+// With others it goes on.
+constexpr std::pair<const char*, const char*> kChangeable[] = {
+    {"config_sha256", "settings"},
+    {"data_sha256", "lines of data.train"},
+    {"eval_sha256", "tasks of data.eval"}};
 
 bool differs(
     const nlohmann::json& saved, const RunOrigin& now, const std::string& key) {
@@ -30,10 +38,18 @@ void check_origin(
         "'s files are not those that this run was trained with; put them back, or "
         "start a new run with --from-adapter and this run's adapters/");
   }
-  if (differs(saved, now, "config_sha256")) {
+  for (const auto& [key, name] : kChangeable) {
+    if (!differs(saved, now, key)) continue;
     warn(
-        "[resume] the settings are not those of the checkpoint: from here on they are "
-        "the new ones");
+        "[resume] the " + std::string(name) +
+        " are not those of the checkpoint: from here on they are the new ones");
+  }
+  bool has_new = saved.contains("model_sha256") && !saved.contains(kRefAdapter) &&
+                 now.contains(kRefAdapter);
+  if (has_new) {
+    warn(
+        "[resume] the checkpoint names no adapter of the reference: from here on the "
+        "reference has one");
   }
   for (const char* key : {"pupil", "mlx", "device"}) {
     if (!differs(saved, now, key)) continue;

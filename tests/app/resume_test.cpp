@@ -68,5 +68,32 @@ TEST(ResumedRun, AtEveryStepOf30EqualsTheUninterruptedOne) {
   EXPECT_LE(again, size_t{kSteps});  // the question at each start, and no answer twice
 }
 
+TEST(ResumedRun, TellsOfOtherDataAndMeasuresOtherTasksBefore) {
+  TinyWorld world;
+  auto task = [](const std::string& id, const std::string& prompt) {
+    return R"({"id":")" + id + R"(","prompt":")" + prompt + R"(","entry_point":"f"})" +
+           "\n";
+  };
+  world.write("held.jsonl", task("x", "f c"));
+  world.write("other.jsonl", task("y", "f d"));
+  ASSERT_EQ(world.run("train -c config.yaml --data.eval=held.jsonl").exit_code, 0);
+  auto before = world.read("run/before.json");
+  auto same = world.run("train --resume run --train.max_steps=3");
+  ASSERT_EQ(same.exit_code, 0) << same.errors;
+  EXPECT_FALSE(has(same.errors, "[resume]")) << same.errors;
+  EXPECT_EQ(world.read("run/before.json"), before);
+
+  world.write("tasks.jsonl", world.read("tasks.jsonl") + task("three", "f e"));
+  auto run =
+      world.run("train --resume run --train.max_steps=4 --data.eval=other.jsonl");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  for (const char* part :
+       {"the lines of data.train are not those",
+        "the tasks of data.eval are not those",
+        "measured again"})
+    EXPECT_TRUE(has(run.errors, part)) << part << run.errors;
+  EXPECT_TRUE(has(world.read("run/report.json"), "\"y\""));
+}
+
 }  // namespace
 }  // namespace pupil::testing

@@ -148,6 +148,8 @@ TEST(Checkpoint, OfAnotherModelOrReferenceIsRefusedAndTheRestIsTold) {
       {"ref_model_sha256", "ee"},
       {"ref_adapter_sha256", "ff"},
       {"config_sha256", "cc"},
+      {"data_sha256", "gg"},
+      {"eval_sha256", "hh"},
       {"pupil", "1"},
       {"mlx", "0.32"},
       {"device", "cpu"}};
@@ -167,12 +169,18 @@ TEST(Checkpoint, OfAnotherModelOrReferenceIsRefusedAndTheRestIsTold) {
     EXPECT_TRUE(has(text, "the " + std::string(name) + "'s files are not those"));
   }
   auto other = origin;
-  other["config_sha256"] = "dd";
+  for (const char* key : {"config_sha256", "data_sha256", "eval_sha256"})
+    other[key] = "dd";
   other["mlx"] = "0.33";
-  check_origin(origin, other, warn);
-  ASSERT_EQ(warnings.size(), 2u);
+  auto old = origin;
+  old.erase("ref_adapter_sha256");
+  check_origin(old, other, warn);
+  ASSERT_EQ(warnings.size(), 5u);
   EXPECT_TRUE(has(warnings[0], "the settings are not those"));
-  EXPECT_TRUE(has(warnings[1], "mlx was 0.32 and is 0.33"));
+  EXPECT_TRUE(has(warnings[1], "the lines of data.train are not those"));
+  EXPECT_TRUE(has(warnings[2], "the tasks of data.eval are not those"));
+  EXPECT_TRUE(has(warnings[3], "names no adapter of the reference"));
+  EXPECT_TRUE(has(warnings[4], "mlx was 0.32 and is 0.33"));
 }
 
 // Saves are due at 2, 4, 6 and 8; the first `misses` of them cannot be written.
