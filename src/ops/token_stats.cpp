@@ -22,8 +22,8 @@ void run_row(
   auto sums = cpu::kernels().row_sums(scores);
   int target = in.targets[row];
   bool known = target >= 0 && target < in.width;
-  float chosen = known ? x[target] * in.inverse_temperature : NAN;
-  logprobs[row] = chosen - sums.max - sums.log_sum;
+  float chosen = known ? scores.gap(target, sums.max) : NAN;
+  logprobs[row] = chosen - sums.log_sum;
   entropy[row] = sums.log_sum - sums.mean_gap;
   if (!gradient) return;
   float* g = gradient + static_cast<size_t>(row) * in.width;

@@ -33,7 +33,8 @@ cpu::RowSums sums_of(const cpu::ScoreRow& row) {
 
 Floats scores_of(const cpu::ScoreRow& row) {
   Floats scores;
-  for (int i = 0; i < row.size; ++i) scores.push_back(row.at(i));
+  for (int i = 0; i < row.size; ++i)
+    scores.push_back(row.logits[i] * row.inverse_temperature);
   return scores;
 }
 

@@ -66,6 +66,29 @@ TEST(Sample, FollowsTheSoftmax) {
   });
 }
 
+// Scores of 10^6 and more are rounded by whole nats, their differences are not.
+TEST(Sample, AtLowTemperaturesNothingWithoutMassIsDrawn) {
+  with_each_isa([] {
+    constexpr int kTokens = 1000;
+    std::vector<float> logits(kTokens);
+    for (int i = 0; i < kTokens; ++i)
+      logits[i] = i % 500 < 400 ? 30.0f + 0.001f * std::sin(7.0f * i) : 0.0f;
+    auto row = mx::array(logits.data(), {1, kTokens}, mx::float32);
+    auto rows = mx::broadcast_to(row, {kDraws, kTokens});
+    auto uniforms = mx::astype((mx::arange(kDraws) + 0.5f) / kDraws, mx::float32);
+    for (float temperature : {0.1f, 1e-2f, 1e-3f, 1e-5f, 1e-6f}) {
+      auto [tokens, logprobs] = sample_tokens(rows, uniforms, {temperature});
+      auto lowest = mx::min(mx::take(mx::reshape(row, {kTokens}), tokens));
+      EXPECT_GT(lowest.item<float>(), 29.0f) << temperature;
+      EXPECT_LE(mx::max(logprobs).item<float>(), 0.0f) << temperature;
+      EXPECT_GT(mx::min(logprobs).item<float>(), -90.0f) << temperature;
+      EXPECT_TRUE(mx::array_equal(logprobs, logprobs_of(rows, tokens, temperature))
+                      .item<bool>())
+          << temperature;
+    }
+  });
+}
+
 TEST(Sample, TopKKeepsTheMostLikely) {
   with_each_isa([] {
     auto p = softmax(kLogits, 1.0);

@@ -22,34 +22,34 @@ Choice greedy(const float* logits, int size) {
   return {best, logits[best] - sums.max - sums.log_sum};
 }
 
-// The first token of [begin, end) at which `before` plus the sum of exp exceeds `goal`.
-int scan(
-    const ScoreRow& row, int begin, int end, double before, double goal, float max) {
-  int last = begin;
+int most_likely(const ScoreRow& row, int begin, int end) {
+  return static_cast<int>(
+      std::max_element(row.logits + begin, row.logits + end) - row.logits);
+}
+
+// The first token of [begin, end) at which the sum of exp exceeds `goal`; the most
+// likely one where rounding leaves the goal beyond all.
+int scan(const ScoreRow& row, int begin, int end, double goal, float max) {
+  double before = 0;
   for (int i = begin; i < end; ++i) {
-    float x = row.at(i);
-    if (x == -INFINITY) continue;
-    last = i;  // rounding may leave the goal beyond the last possible token
-    before += std::exp(x - max);
-    if (before > goal) break;
+    float gap = row.gap(i, max);
+    if (gap < kLowestGap) continue;  // no mass
+    before += std::exp(gap);
+    if (before > goal) return i;
   }
-  return last;
+  return most_likely(row, begin, end);
 }
 
 int draw_from_all(const ScoreRow& row, const RowSums& sums, float u) {
-  double goal = u * std::exp(static_cast<double>(sums.log_sum)), before = 0;
-  int last = 0;  // the last block with any mass
-  double before_last = 0;
+  double goal = u * std::exp(static_cast<double>(sums.log_sum));
   for (int begin = 0; begin < row.size; begin += kBlock) {
-    int count = std::min(kBlock, row.size - begin);
-    ScoreRow block{row.logits + begin, count, row.inverse_temperature};
+    int end = std::min(begin + kBlock, row.size);
+    ScoreRow block{row.logits + begin, end - begin, row.inverse_temperature};
     double mass = kernels().row_exp_sum(block, sums.max);
-    if (mass > 0) last = begin, before_last = before;
-    before += mass;
-    if (before > goal) break;
+    if (mass > goal) return scan(row, begin, end, goal, sums.max);
+    goal -= mass;
   }
-  int end = std::min(last + kBlock, row.size);
-  return scan(row, last, end, before_last, goal, sums.max);
+  return most_likely(row, 0, row.size);
 }
 
 // The last token of any mass if rounding leaves the goal beyond all.
@@ -84,7 +84,7 @@ Choice choose_token(
                    truncation.top_p < 1.0f || truncation.min_p > 0.0f;
   int token = truncated ? draw_truncated(row, truncation, sums, u)
                         : draw_from_all(row, sums, u);
-  return {token, row.at(token) - sums.max - sums.log_sum};
+  return {token, row.gap(token, sums.max) - sums.log_sum};
 }
 
 }  // namespace pupil::cpu

@@ -10,7 +10,6 @@ namespace pupil::cpu {
 namespace {
 
 constexpr int kRowLanes = 16;
-constexpr float kLowestGap = -87.0f;  // exp of it is still a normal float32
 
 /// exp(x) for x in [kLowestGap, 0] within 2 ulp; NaN stays NaN. Cody and Waite's
 /// reduction with the Cephes polynomial.

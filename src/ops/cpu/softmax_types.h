@@ -10,8 +10,14 @@ struct ScoreRow {
   int size;
   float inverse_temperature;
 
-  float at(int i) const { return logits[i] * inverse_temperature; }
+  /// x[i] - max, rounded once: what the kernels take the exponential of. Far from 0 the
+  /// product alone is rounded by more than a nat.
+  float gap(int i, float max) const {
+    return __builtin_fmaf(logits[i], inverse_temperature, -max);
+  }
 };
+
+constexpr float kLowestGap = -87.0f;  // exp of it is still a normal float32
 
 struct RowSums {
   float max;       // of x
