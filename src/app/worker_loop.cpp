@@ -43,7 +43,7 @@ class LineReader {
       searched_ = buffer_.size();
       if (buffer_.size() > kMaxLine) skipping_ = true;
       if (skipping_) buffer_.clear(), searched_ = 0;
-      if (!fill()) return !buffer_.empty() && take(buffer_.size(), line);
+      if (!fill()) return (skipping_ || !buffer_.empty()) && take(buffer_.size(), line);
     }
   }
 
@@ -93,6 +93,12 @@ Json id_of(const nlohmann::json& request) {
   auto it = request.find("id");
   bool valid = it != request.end() && (it->is_number_integer() || it->is_string());
   return valid ? Json(*it) : Json(nullptr);
+}
+
+// Without a conversion of what "op" may be.
+bool asks_for(const nlohmann::json& request, const char* op) {
+  auto it = request.find("op");
+  return it != request.end() && *it == op;
 }
 
 const WorkerOp& op_of(const nlohmann::json& request, const WorkerOps& ops) {
@@ -167,9 +173,9 @@ bool WorkerLoop::answer(const std::string& line, const WorkerOps& ops) {
   try {
     auto request = parse_request(line);
     id = id_of(request);
-    bool shutdown = request.value("op", Json()) == "shutdown";
+    bool shutdown = asks_for(request, "shutdown");
     Json reply = {{"id", id}, {"ok", true}};
-    if (!shutdown && request.value("op", Json()) != "ping")
+    if (!shutdown && !asks_for(request, "ping"))
       reply.update(op_of(request, ops)(request, [&](const Json& message) {
         Json told = {{"id", id}};
         told.update(message);

@@ -4,9 +4,13 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "base/json_depth.h"
+
 namespace pupil {
 
 nlohmann::json parse_json(std::string_view text, const std::string& source) {
+  if (is_nested_too_deep(text))
+    throw std::invalid_argument(source + ": " + kNestedTooDeep);
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "base/json_depth.h"
 #include "formats/input_file.h"
 
 namespace pupil {
@@ -64,6 +65,7 @@ json JsonlReader::parse_line() const {
     throw std::invalid_argument(
         where() + "not valid UTF-8; save the file in the UTF-8 encoding");
   }
+  if (is_nested_too_deep(line_)) throw std::invalid_argument(where() + kNestedTooDeep);
   try {
     json line = json::parse(line_);
     if (line.is_object()) return line;

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/json_depth.h"
 #include "base/quote.h"
 #include "formats/input_file.h"
 
@@ -24,7 +25,8 @@ std::set<std::string> names_in_index(const fs::path& path) {
   if (file.size() > kLongestIndex) file.fail("an index of more than 64 MB");
   std::string text(file.size(), '\0');
   file.read(0, text.data(), text.size());
-  auto index = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (is_nested_too_deep(text)) file.fail(kNestedTooDeep);
+  auto index = json_or_discarded(text);
   if (!index.is_object() || !index.contains("weight_map") ||
       !index["weight_map"].is_object()) {
     file.fail("expected a JSON object with an object \"weight_map\"");

@@ -6,6 +6,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "base/json_depth.h"
 #include "base/quote.h"
 #include "formats/model_index.h"
 
@@ -129,7 +130,12 @@ bool is_hex(const std::string& text, size_t digits) {
 }
 
 HubListing parse_listing(std::string_view reply, const std::string& model) {
-  auto parsed = json::parse(reply, nullptr, /*allow_exceptions=*/false);
+  if (is_nested_too_deep(reply)) {
+    fail(
+        model,
+        std::string("the hub's reply is ") + kNestedTooDeep + "; check HF_ENDPOINT");
+  }
+  auto parsed = json_or_discarded(reply);
   const auto& siblings = list_of_files(parsed, model);
   HubListing listing{text_at(parsed, "sha"), {}};
   if (!is_hex(listing.commit, kCommitDigits)) {

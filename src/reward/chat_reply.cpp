@@ -5,6 +5,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/json_depth.h"
 #include "reward/chat_api.h"
 #include "reward/chat_text.h"
 
@@ -48,7 +49,7 @@ struct ApiError {
 // {"error":{...}} of both providers, {"error":"text"} and {"object":"error",...};
 // anything else, such as a proxy's HTML page, is its own message.
 ApiError api_error(const std::string& body) {
-  json whole = json::parse(body, nullptr, false);
+  json whole = json_or_discarded(body);
   const json& inner = field(whole, "error");
   const json& error = inner.is_object() ? inner : whole;
   ApiError out;
@@ -205,7 +206,7 @@ void read_anthropic(const json& body, ChatReply& reply) {
 
 void read_success(
     const ChatEndpoint& endpoint, const HttpReply& http, ChatReply& reply) {
-  json body = json::parse(http.body, nullptr, false);
+  json body = json_or_discarded(http.body);
   if (body.is_discarded()) {
     reply.outcome = ChatOutcome::unavailable;
     reply.error = "the reply is not whole, valid JSON: " + one_line(http.body, 100);

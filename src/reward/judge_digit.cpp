@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/json_depth.h"
 #include "reward/judge_data.h"
 #include "reward/judge_forms.h"
 
@@ -96,7 +97,7 @@ ChatRequest digit_request(
 }
 
 Judgement read_digit(std::string_view text, double least_mass) {
-  json places = json::parse(text.begin(), text.end(), nullptr, false);
+  json places = json_or_discarded(text);
   if (!places.is_array() || places.empty()) {
     return {std::nullopt, "the server gave no log-probabilities"};
   }

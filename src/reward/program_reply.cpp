@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/json_depth.h"
 #include "base/quote.h"
 
 namespace pupil {
@@ -75,13 +76,11 @@ ProgramLine read_object(
 ProgramLine read_program_line(std::string_view line, int64_t id, size_t num_items) {
   const size_t start = line.find_first_not_of(" \t\r");
   if (start == line.npos || line[start] != '{') return noise();
-  try {
-    const json object = json::parse(line);
-    return object.is_object() ? read_object(object, line, id, num_items) : noise();
-  } catch (const json::exception&) {
-    if (!is_meant_as_reply(line)) return noise();
-    return broken("is not valid JSON (for NaN and infinity send null)", line);
-  }
+  const json object = json_or_discarded(line);
+  if (object.is_object()) return read_object(object, line, id, num_items);
+  if (!is_meant_as_reply(line)) return noise();
+  if (is_nested_too_deep(line)) return broken(std::string("is ") + kNestedTooDeep, line);
+  return broken("is not valid JSON (for NaN and infinity send null)", line);
 }
 
 }  // namespace pupil

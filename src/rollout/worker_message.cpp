@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/json_depth.h"
 #include "base/quote.h"
 #include "rollout/worker_process.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kDepth = 16;  // of lists in lists
 constexpr double kProgressSeconds = 0.2;
 constexpr size_t kQuoted = 120;       // bytes of a line in a message
 constexpr size_t kQuotedError = 400;  // of what the worker says went wrong
@@ -25,23 +25,10 @@ constexpr double kMostLogprob = 1e-3;
   throw WorkerTrouble(what + ", got " + in_quotes(line, kQuoted));
 }
 
-// Before anything is built of it: a list in a list a million times is small on the wire
-// and large in memory.
-void expect_shallow(std::string_view line) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    char c = line[i];
-    if (quoted && c == '\\') ++i;
-    if (c == '"') quoted = !quoted;
-    if (quoted) continue;
-    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
-    if (depth > kDepth) reject("a message is nested too deeply", line);
-  }
-}
-
 json read_object(std::string_view line) {
-  expect_shallow(line);
+  // A list in a list a million times is small on the wire and large in memory.
+  if (is_nested_too_deep(line))
+    reject(std::string("a message is ") + kNestedTooDeep, line);
   json object;
   try {
     object = parse_json(line, "line");

@@ -97,6 +97,11 @@ INSTANTIATE_TEST_SUITE_P(
             "config_is_no_json",
             put("config.json", "{"),
             "config.json: not valid JSON"},
+        BadModel{
+            "config_is_deep",
+            put("config.json",
+                "{\"x\":" + std::string(200000, '[') + std::string(200000, ']') + "}"),
+            "config.json: nested deeper than 64"},
         BadModel{"config_is_a_list", put("config.json", "[]"), "config.json"},
         BadModel{"no_tokenizer", take_away("tokenizer.json"), "tokenizer.json"},
         BadModel{

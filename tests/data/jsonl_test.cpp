@@ -42,6 +42,17 @@ TEST(Jsonl, NamesFileAndLineOfWhatItCannotRead) {
       error_of_file(std::string(3, '\0')).find(":1] not valid"), std::string::npos);
 }
 
+TEST(Jsonl, BoundsTheDepthOfALine) {
+  auto nested = [](size_t depth) {
+    return "{}\n{\"a\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+  };
+  EXPECT_EQ(error_of_file(nested(64)), "");
+  for (size_t depth : {65, 100000})
+    EXPECT_NE(
+        error_of_file(nested(depth)).find(":2] nested deeper than 64"),
+        std::string::npos);
+}
+
 TEST(Jsonl, BoundsTheLengthOfALine) {
   std::string fits(JsonlReader::kMaxLineBytes, ' ');
   fits[0] = '{', fits[1] = '}';

@@ -93,6 +93,12 @@ TEST_F(ModelIndex, RejectsIndexesOfAnotherShape) {
   }
 }
 
+TEST_F(ModelIndex, RejectsNestingWithoutEnd) {
+  std::string lists(200000, '['), ends(200000, ']');
+  auto error = error_of_index("{\"weight_map\":{\"x\":" + lists + ends + "}}");
+  EXPECT_NE(error.find("nested deeper than 64"), std::string::npos) << error;
+}
+
 TEST_F(ModelIndex, RejectsMissingFiles) {
   EXPECT_NE(error().find("no safetensors file"), std::string::npos);
   auto text = R"({"weight_map":{"x":"gone.safetensors"}})";

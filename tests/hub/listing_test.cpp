@@ -64,6 +64,13 @@ TEST(Listing, ThatIsNone) {
   }
 }
 
+TEST(Listing, ThatIsNestedWithoutEnd) {
+  std::string lists(200000, '['), ends(200000, ']');
+  auto reply = R"({"siblings":[{"rfilename":"config.json","lfs":{"x":)" + lists + ends;
+  auto text = refusal([&] { parse_listing(reply + "}}]}", "a/b"); });
+  EXPECT_TRUE(has(text, "[hub] a/b: the hub's reply is nested deeper than 64"));
+}
+
 TEST_F(HubTest, AnEndlessListingIsCutOff) {
   hub_.hook = [](const SeenRequest&) {
     return ScriptedReply{.padding = size_t{65} << 20};

@@ -89,6 +89,9 @@ TEST(ProgramReply, NestingWithoutEndIsNoTrouble) {
   const std::string deep = "{\"id\":7,\"scores\":" + std::string(1 << 20, '[');
   EXPECT_EQ(read(deep).kind, Kind::broken);
   EXPECT_EQ(read("{\"a\":" + std::string(1 << 20, '[')).kind, Kind::noise);
+  // Whole JSON: what it says of the score must not print it.
+  const auto whole = read(deep + std::string(1 << 20, ']') + "}");
+  EXPECT_TRUE(whole.trouble.starts_with("its reply is nested deeper than 64"));
 }
 
 TEST(ProgramReply, NoBytesGiveMoreThanFiniteScores) {

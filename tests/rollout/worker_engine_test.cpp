@@ -146,7 +146,7 @@ const BadCase kTroubles[] = {
     {"no_utf8", "expected a line of JSON"},
     {"a_number", "expected a JSON object, got '42'"},
     {"a_list", "expected a JSON object, got '[]'"},
-    {"deep", "a message is nested too deeply"},
+    {"deep", "a message is nested deeper than 64"},
     {"not_a_hello", "expected a greeting"},
     {"killed", "was ended by Killed"},
     {"dribbles", "said nothing for 0.3 s", true},
