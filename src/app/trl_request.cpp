@@ -21,16 +21,6 @@ std::string shown(const json& value) {
   return in_quotes(json_text(value));
 }
 
-// Deeper lists mean nothing here, and printing them would take a stack.
-void check_depth(const std::string& line) {
-  constexpr int kMaxDepth = 64;
-  int depth = 0;
-  for (char c : line) {
-    depth += (c == '[' || c == '{') - (c == ']' || c == '}');
-    if (depth > kMaxDepth) throw std::invalid_argument("lists are nested too deep");
-  }
-}
-
 // Python writes NaN and Infinity, which JSON does not have, and 1e999 is none either:
 // the key before the first of them, where there is one.
 std::optional<std::string> field_not_finite(const std::string& line) {
@@ -55,7 +45,6 @@ std::optional<std::string> field_not_finite(const std::string& line) {
 }
 
 json parse_object(const std::string& line) {
-  check_depth(line);
   if (auto key = field_not_finite(line)) {
     throw std::invalid_argument(
         *key + ": expected finite numbers, got one that is not; null is unset");
@@ -67,15 +56,27 @@ json parse_object(const std::string& line) {
   return object;
 }
 
-void check_key(const std::string& key, std::initializer_list<std::string_view> inputs) {
-  if (std::find(inputs.begin(), inputs.end(), key) != inputs.end()) return;
-  if (is_grpo_config_field(key)) return;
-  std::vector<std::string> known(inputs.begin(), inputs.end());
+std::vector<std::string> grpo_config_fields() {
+  std::vector<std::string> names;
   std::string fields(kGrpoConfigFields);
   for (size_t at = 1; at < fields.size();) {
     size_t end = fields.find(' ', at);
-    known.push_back(fields.substr(at, end - at));
+    names.push_back(fields.substr(at, end - at));
     at = end + 1;
+  }
+  return names;
+}
+
+void check_key(
+    const std::string& key,
+    std::initializer_list<std::string_view> inputs,
+    MoreKeys more) {
+  if (std::find(inputs.begin(), inputs.end(), key) != inputs.end()) return;
+  bool takes_config = more == MoreKeys::grpo_config;
+  if (takes_config && is_grpo_config_field(key)) return;
+  std::vector<std::string> known(inputs.begin(), inputs.end());
+  if (takes_config) {
+    for (auto& name : grpo_config_fields()) known.push_back(std::move(name));
   }
   throw std::invalid_argument(
       "no such key: " + in_quotes(key) + "; did you mean " + nearest_key(key, known) +
@@ -99,9 +100,11 @@ void reject_field(
 }
 
 TrlRequest::TrlRequest(
-    const std::string& line, std::initializer_list<std::string_view> inputs)
+    const std::string& line,
+    std::initializer_list<std::string_view> inputs,
+    MoreKeys more)
     : object_(parse_object(line)) {
-  for (const auto& [key, value] : object_.items()) check_key(key, inputs);
+  for (const auto& [key, value] : object_.items()) check_key(key, inputs, more);
 }
 
 bool TrlRequest::has(const char* key) const {

@@ -22,13 +22,19 @@ struct NumberTable {
   int rows = 0, columns = 0;
 };
 
+/// Which keys a request may have beside those that are named.
+enum class MoreKeys { grpo_config, none };
+
 /// The object of one line. A key that is absent or null is unset. Every error is
 /// std::invalid_argument "field: what, expected, got".
 class TrlRequest {
  public:
-  /// `inputs`: keys beside GRPOConfig's. Throws if `line` is no JSON object, holds a
-  /// number that is not finite, or has another key.
-  TrlRequest(const std::string& line, std::initializer_list<std::string_view> inputs);
+  /// `inputs`: keys beside `more`. Throws if `line` is no JSON object, holds a number
+  /// that is not finite, or has another key.
+  TrlRequest(
+      const std::string& line,
+      std::initializer_list<std::string_view> inputs,
+      MoreKeys more = MoreKeys::grpo_config);
 
   bool has(const char* key) const;
   const nlohmann::json& at(const char* key) const;  // must be there

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cfloat>
+#include <climits>
 #include <cmath>
 
 #include "app/machine.h"
@@ -8,6 +10,7 @@
 #include "app/worker_ops.h"
 #include "base/json.h"
 #include "base/stopwatch.h"
+#include "config/schema.h"
 #include "models/adapters.h"
 #include "rollout/generator.h"
 
@@ -17,7 +20,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kMaxRows = 1024;  // completions of a prompt
+// What the config says of rollout's `key`: a worker takes what a run samples itself.
+Range config_range(std::string_view key) {
+  Range found;
+  RolloutConfig config;
+  auto keep = [&](std::string_view name, auto&, auto, const Limits& limits = {}) {
+    if (name == key) found = limits.range;
+  };
+  RolloutConfig::visit(config, keep);
+  return found;
+}
 
 uint64_t whole_number(const TrlRequest& request, const char* key) {
   if (!request.has(key)) return 0;
@@ -53,33 +65,52 @@ std::map<int, float> biases(const TrlRequest& request) {
   return all;
 }
 
-int whole_within(const TrlRequest& request, const char* key, int otherwise, int most) {
+int whole_within(
+    const TrlRequest& request, const char* key, int otherwise, const Range& range) {
   if (!request.has(key)) return otherwise;
+  auto least = static_cast<int>(range.min);
+  auto most = static_cast<int>(std::min<double>(range.max, INT_MAX));
   const auto& value = request.at(key);
-  bool fits = value.is_number_unsigned() && value <= most;
-  if (!fits)
-    reject_field(key, "a whole number from 0 to " + std::to_string(most), value);
-  return value.get<int>();
+  bool fits = value.is_number_unsigned() && value >= least && value <= most;
+  if (fits) return value.get<int>();
+  auto limits = std::to_string(least) + " to " + std::to_string(most);
+  reject_field(key, "a whole number from " + limits, value);
+}
+
+// Compared as the config's are: as float.
+float number_within(
+    const TrlRequest& request, const char* key, float otherwise, const Range& range) {
+  double given = request.number(key, otherwise);
+  auto fits = [&](float value) { return value >= range.min && value <= range.max; };
+  if (std::abs(given) <= FLT_MAX && fits(static_cast<float>(given)))
+    return static_cast<float>(given);
+  reject_field(key, expected_text("a number", range, false), request.at(key));
 }
 
 // `engine`: how many rows decode together, and in which memory.
 SamplingConfig sampling_of(const TrlRequest& request, const SamplingConfig& engine) {
   SamplingConfig sampling;
+  auto number = [&](const char* key, float otherwise) {
+    return number_within(request, key, otherwise, config_range(key));
+  };
+  auto whole = [&](const char* key) {
+    return whole_within(request, key, 0, config_range(key));
+  };
   sampling.truncation = {
-      static_cast<float>(request.number_within("temperature", 1, 0, 100)),
-      whole_within(request, "top_k", 0, 1 << 24),
-      static_cast<float>(request.number_within("top_p", 1, 1e-6, 1)),
-      static_cast<float>(request.number_within("min_p", 0, 0, 1))};
+      number_within(request, "temperature", 1, kNotNegative),  // 0 is greedy
+      whole("top_k"),
+      number("top_p", 1),
+      number("min_p", 0)};
   sampling.rules = {
-      static_cast<float>(request.number_within("repetition_penalty", 1, 1e-3, 1e3)),
-      static_cast<float>(request.number_within("presence_penalty", 0, -100, 100)),
-      static_cast<float>(request.number_within("frequency_penalty", 0, -100, 100)),
+      number("repetition_penalty", 1),
+      number("presence_penalty", 0),
+      number("frequency_penalty", 0),
       biases(request),
-      whole_within(request, "min_tokens", 0, 1 << 20)};
+      whole("min_tokens")};
   sampling.max_rows = engine.max_rows;
   sampling.cache_bytes = engine.cache_bytes;
   sampling.prefill_chunk = engine.prefill_chunk;
-  sampling.max_tokens = request.count("max_tokens", 256);
+  sampling.max_tokens = whole_within(request, "max_tokens", 256, kAtLeastOne);
   sampling.stop = stop_strings(request);
   sampling.seed = whole_number(request, "seed");
   return sampling;
@@ -99,6 +130,14 @@ std::optional<std::vector<uint64_t>> keys_of(const TrlRequest& request, size_t c
   return list.get<std::vector<uint64_t>>();
 }
 
+// What of a request is its one prompt.
+nlohmann::json prompt_part(const nlohmann::json& json) {
+  auto part = nlohmann::json::object();
+  for (const char* key : {"id", "prompt", "messages", "input_ids"})
+    if (json.contains(key)) part[key] = json[key];
+  return part;
+}
+
 // One prompt, or a list of them.
 std::vector<Prompt> prompts_of(
     const Model& model, const nlohmann::json& json, const TrlRequest& request) {
@@ -109,7 +148,7 @@ std::vector<Prompt> prompts_of(
     auto line = parse_prompt_line(json_text(item), "request", index);
     return prompt_tokens(model, line, true, keys ? keys->at(index) : first_key + index);
   };
-  if (!json.contains("prompts")) return {one(json, 0)};
+  if (!json.contains("prompts")) return {one(prompt_part(json), 0)};
   const auto& list = json["prompts"];
   if (!list.is_array() || list.empty())
     reject_field("prompts", "a list of prompts", list);
@@ -143,8 +182,19 @@ Json answer_json(
   return {{"groups", groups}};
 }
 
-// With the fields that "generate" has beside TRL's settings.
+// GRPOConfig's names mean nothing here, some of which mean a field of ours.
+void reject_names_of_trl(const nlohmann::json& json) {
+  for (const auto& [theirs, ours] :
+       {std::pair{"max_completion_length", "max_tokens"}, {"num_generations", "n"}}) {
+    if (!json.contains(theirs)) continue;
+    throw std::invalid_argument(
+        "no such key: '" + std::string(theirs) + "', TRL's name of '" + ours +
+        "'; expected '" + ours + "'");
+  }
+}
+
 TrlRequest generate_request_of(const nlohmann::json& json) {
+  reject_names_of_trl(json);
   return TrlRequest(
       json_text(json),
       {"op",
@@ -156,14 +206,21 @@ TrlRequest generate_request_of(const nlohmann::json& json) {
        "n",
        "max_tokens",
        "min_tokens",
+       "temperature",
+       "top_k",
+       "top_p",
+       "min_p",
        "stop",
+       "seed",
+       "repetition_penalty",
        "presence_penalty",
        "frequency_penalty",
        "logit_bias",
        "progress_s",
        "stream",
        "key",
-       "keys"});
+       "keys"},
+      MoreKeys::none);
 }
 
 Json usage_json(const GenerateStats& stats) {
@@ -250,8 +307,7 @@ Json GenerateWorker::generate(
     const nlohmann::json& json, const TellMessage& tell) const {
   auto request = generate_request_of(json);
   auto prompts = prompts_of(model_, json, request);
-  int n = whole_within(request, "n", 1, kMaxRows);
-  if (n < 1) reject_field("n", "1 to " + std::to_string(kMaxRows), n);
+  int n = whole_within(request, "n", 1, {1, config_range("num_generations").max});
   ProgressTeller progress(request.number_within("progress_s", 0, 0, 3600), tell);
   bool stream = request.flag("stream", false);
   auto sampling = sampling_of(request, engine_);

@@ -126,7 +126,7 @@ struct RolloutConfig {
     f("num_generations",
       self.num_generations,
       "completions sampled per prompt (G)",
-      Range{2});
+      Range{2, 65536});
     f("max_prompt_length",
       self.max_prompt_length,
       "a longer prompt is an error, in tokens",
