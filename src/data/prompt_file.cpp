@@ -1,10 +1,13 @@
 #include "data/prompt_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <stdexcept>
 
 #include "base/json.h"
+#include "base/quote.h"
 
 namespace pupil {
 
@@ -14,6 +17,23 @@ constexpr int kMaxTokenId = 1 << 21;
 
 [[noreturn]] void fail(const std::string& where, const std::string& what) {
   throw std::invalid_argument("[prompts] " + where + ": " + what);
+}
+
+// What is dropped in silence would be missed: tools, say, or the name of who speaks.
+void expect_only(
+    const nlohmann::json& object,
+    std::initializer_list<std::string_view> keys,
+    const std::string& where,
+    const std::string& what) {
+  for (const auto& [key, value] : object.items()) {
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
+    std::string known;
+    for (auto name : keys) known.append(known.empty() ? "" : ", ").append(name);
+    fail(
+        where,
+        what + ": expected no keys but " + known + ", got " + in_quotes(key) +
+            "; remove it");
+  }
 }
 
 std::string text_member(
@@ -33,6 +53,7 @@ std::vector<Message> read_messages(
   std::vector<Message> messages;
   for (const auto& item : list) {
     if (!item.is_object()) fail(where, "\"messages\": expected objects");
+    expect_only(item, {"role", "content"}, where, "\"messages\"");
     messages.push_back(
         {text_member(item, "role", where), text_member(item, "content", where)});
   }
@@ -70,6 +91,7 @@ PromptLine parse_prompt_line(
               object.contains("input_ids");
   if (forms != 1)
     fail(where, "expected one of \"prompt\", \"messages\", \"input_ids\"");
+  expect_only(object, {"prompt", "messages", "input_ids", "id"}, where, "a prompt");
   PromptLine prompt;
   prompt.id = read_id(object, index);
   if (object.contains("prompt")) prompt.text = text_member(object, "prompt", where);

@@ -1,6 +1,6 @@
 // Prompts as files and other programs give them, one JSON object a line:
 //   {"prompt": text} | {"messages": [{"role","content"}]} | {"input_ids": [...]}
-// with an optional "id".
+// with an optional "id" and no other keys: what is not used is refused.
 
 #pragma once
 
