@@ -79,7 +79,8 @@ ProgramLine read_program_line(std::string_view line, int64_t id, size_t num_item
   const json object = json_or_discarded(line);
   if (object.is_object()) return read_object(object, line, id, num_items);
   if (!is_meant_as_reply(line)) return noise();
-  if (is_nested_too_deep(line)) return broken(std::string("is ") + kNestedTooDeep, line);
+  if (is_nested_too_deep(line))
+    return broken(std::string("is ") + kNestedTooDeep, line);
   return broken("is not valid JSON (for NaN and infinity send null)", line);
 }
 

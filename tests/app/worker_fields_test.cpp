@@ -15,7 +15,9 @@ class WorkerFields : public ::testing::Test {
  protected:
   WorkerFields() { write_tiny_student(folder_.path() / "model"); }
   std::string model() const { return (folder_.path() / "model").string(); }
-  WorkerClient generate() const { return WorkerClient({"generate", "--model", model()}); }
+  WorkerClient generate() const {
+    return WorkerClient({"generate", "--model", model()});
+  }
 
   TempDir folder_;
 };
@@ -76,8 +78,7 @@ TEST_F(WorkerFields, AnUnknownFieldIsRefused) {
       says("num_generations", 4),
       "no such key: 'num_generations', TRL's name of 'n'; expected 'n'");
   EXPECT_EQ(
-      says("temperatur", 1),
-      "no such key: 'temperatur'; did you mean temperature?");
+      says("temperatur", 1), "no such key: 'temperatur'; did you mean temperature?");
   for (const char* key : {"beta", "loss_type", "generation_kwargs", "learning_rate"})
     EXPECT_TRUE(says(key, 1).starts_with("no such key")) << key;
 }
@@ -127,7 +128,8 @@ TEST_F(WorkerFields, ItsLimitsAreTheConfigs) {
   auto says = [&](const char* key, const json& value) {
     return refusal(worker, json{{"input_ids", {5}}, {key, value}});
   };
-  EXPECT_EQ(says("n", 65537), "n: expected a whole number from 1 to 65536, got '65537'");
+  EXPECT_EQ(
+      says("n", 65537), "n: expected a whole number from 1 to 65536, got '65537'");
   EXPECT_EQ(
       says("top_k", int64_t{1} << 31),
       "top_k: expected a whole number from 0 to 2147483647, got '2147483648'");

@@ -44,7 +44,8 @@ TEST(Jsonl, NamesFileAndLineOfWhatItCannotRead) {
 
 TEST(Jsonl, BoundsTheDepthOfALine) {
   auto nested = [](size_t depth) {
-    return "{}\n{\"a\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+    return "{}\n{\"a\":" + std::string(depth - 1, '[') + std::string(depth - 1, ']') +
+           "}";
   };
   EXPECT_EQ(error_of_file(nested(64)), "");
   for (size_t depth : {65, 100000})

@@ -35,7 +35,8 @@ TEST(PromptFile, RefusesWhatItWouldDrop) {
       "'tool_calls'; remove it");
   EXPECT_EQ(
       refusal(R"({"messages":[{"role":"user","content":"a"}],"tools":[]})"),
-      "[prompts] p.jsonl:2: a prompt: expected no keys but prompt, messages, input_ids, "
+      "[prompts] p.jsonl:2: a prompt: expected no keys but prompt, messages, "
+      "input_ids, "
       "id, got 'tools'; remove it");
   for (const char* line :
        {R"({"messages":[{"role":"user","content":"a","name":"b"}]})",
