@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstdio>
+
 #include "text/tokenizer.h"
 
 namespace pupil {
@@ -7,19 +10,29 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 }  // namespace
 
-// Bytes that are not yet a whole character decode to one U+FFFD at the end. All before
-// it is final, so the last U+FFFD is held back until the next token shows what it was.
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
+  for (int byte = 0; byte < 256; ++byte) {
+    char token[8];
+    std::snprintf(token, sizeof token, "<0x%02X>", byte);
+    byte_ids_.insert(tokenizer.token_id(token));
+  }
+}
+
+// A token without text neither ends a run of bytes nor serves as the context of what
+// follows. Of other tokens, bytes that are not yet a whole character decode to one
+// U+FFFD at the end: all before it is final.
 std::string StreamDecoder::push(int id) {
   ids_.push_back(id);
+  auto alone = tokenizer_.decode(std::span(&id, 1));
+  if (alone.empty() || byte_ids_.contains(id)) return "";
   auto text = tokenizer_.decode(ids_);
   bool whole = !text.ends_with(kReplacement);
   auto end = whole ? text.size() : text.size() - kReplacement.size();
-  if (end < shown_) return "";
-  auto piece = text.substr(shown_, end - shown_);
-  shown_ = end;
+  auto piece = end > shown_ ? text.substr(shown_, end - shown_) : "";
+  shown_ = std::max(shown_, end);
   if (whole) {  // one token of context is enough from here on
     ids_ = {id};
-    shown_ = tokenizer_.decode(ids_).size();
+    shown_ = alone.size();
   }
   return piece;
 }

@@ -1,10 +1,13 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
+#include "base/quote.h"
 #include "text/chat_template.h"
 #include "text/special_tokens.h"
 #include "text/text_library.h"
@@ -18,7 +21,8 @@ struct Tokenizer::Impl {
   std::string dir;
   TokenizerHandle handle;
   std::optional<ChatTemplate> chat_template;
-  int vocab_size = 0, eos_id = -1;
+  int vocab_size = 0, base_vocab_size = 0, eos_id = -1;
+  int num_embeddings = std::numeric_limits<int>::max();
 
   const ChatTemplate& chat() const {
     if (chat_template) return *chat_template;
@@ -27,6 +31,26 @@ struct Tokenizer::Impl {
         " has none, neither chat_template.jinja nor in tokenizer_config.json; use a "
         "raw "
         "prompt or add one");
+  }
+
+  std::vector<int> ids_of(
+      std::string_view text, const std::vector<pt_span>& plain) const {
+    auto ids = encode_text(handle.get(), text, plain);
+    for (int id : ids) {
+      if (id < num_embeddings) continue;
+      throw std::invalid_argument(
+          "[tokenizer] " + dir + ": token " + in_quotes(text_of_id(id)) + ", id " +
+          std::to_string(id) + ", has no embedding in this model of " +
+          std::to_string(num_embeddings) + "; leave it out of the text");
+    }
+    return ids;
+  }
+
+  std::string text_of_id(int id) const {
+    auto number = static_cast<uint32_t>(id);
+    return text_of("[tokenizer] decode", [&](char** text, size_t* len) {
+      return pt_decode(handle.get(), &number, 1, false, text, len);
+    });
   }
 };
 
@@ -74,6 +98,15 @@ std::vector<std::string> special_literals(const pt_tokenizer* tokenizer) {
   return literals;
 }
 
+// `size` without the added tokens at its end.
+int base_size(const pt_tokenizer* tokenizer, int size) {
+  std::set<int> added;
+  for (const auto& token : added_tokens(tokenizer))
+    added.insert(token["id"].get<int>());
+  while (added.contains(size - 1)) --size;
+  return size;
+}
+
 std::vector<uint32_t> unsigned_ids(std::span<const int> ids) {
   for (int id : ids) {
     if (id >= 0) continue;
@@ -85,7 +118,8 @@ std::vector<uint32_t> unsigned_ids(std::span<const int> ids) {
 
 }  // namespace
 
-Tokenizer::Tokenizer(const std::string& model_dir) : impl_(std::make_unique<Impl>()) {
+Tokenizer::Tokenizer(const std::string& model_dir, std::optional<int> num_embeddings)
+    : impl_(std::make_unique<Impl>()) {
   auto files = read_tokenizer_files(model_dir);
   impl_->dir = model_dir;
   impl_->handle = open(files, model_dir);
@@ -102,6 +136,8 @@ Tokenizer::Tokenizer(const std::string& model_dir) : impl_(std::make_unique<Impl
   int64_t size = 0;
   check_text(pt_vocab_size(handle, &size), "[tokenizer] " + files.source);
   impl_->vocab_size = static_cast<int>(size);
+  impl_->base_vocab_size = base_size(handle, impl_->vocab_size);
+  if (num_embeddings) impl_->num_embeddings = *num_embeddings;
 }
 
 Tokenizer::~Tokenizer() = default;
@@ -109,11 +145,11 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 std::vector<int> Tokenizer::encode(std::string_view text) const {
-  return encode_text(impl_->handle.get(), text, {});
+  return impl_->ids_of(text, {});
 }
 
 std::vector<int> Tokenizer::encode_plain(std::string_view text) const {
-  return encode_text(impl_->handle.get(), text, {{0, text.size()}});
+  return impl_->ids_of(text, {{0, text.size()}});
 }
 
 std::string Tokenizer::decode(std::span<const int> ids, bool skip_special) const {
@@ -132,11 +168,14 @@ std::string Tokenizer::chat_text(
 std::vector<int> Tokenizer::chat_ids(
     std::span<const Message> messages, bool add_generation_prompt) const {
   auto chat = impl_->chat().render(messages, add_generation_prompt);
-  return encode_text(impl_->handle.get(), chat.text, chat.plain);
+  return impl_->ids_of(chat.text, chat.plain);
 }
 
 int Tokenizer::vocab_size() const {
   return impl_->vocab_size;
+}
+int Tokenizer::base_vocab_size() const {
+  return impl_->base_vocab_size;
 }
 int Tokenizer::token_id(std::string_view token) const {
   return id_of(impl_->handle.get(), token);

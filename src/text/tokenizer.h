@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,8 +20,11 @@ namespace pupil {
 class Tokenizer {
  public:
   /// Reads tokenizer.json (or vocab.json + merges.txt), tokenizer_config.json and
-  /// chat_template.jinja. Throws std::invalid_argument naming the file at fault.
-  explicit Tokenizer(const std::string& model_dir);
+  /// chat_template.jinja. Where `num_embeddings` of a model are given, text that has a
+  /// token with an id from there on is refused by whatever encodes it.
+  /// Throws std::invalid_argument naming the file at fault.
+  explicit Tokenizer(
+      const std::string& model_dir, std::optional<int> num_embeddings = {});
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -46,6 +51,8 @@ class Tokenizer {
 
   /// Largest id + 1 over vocabulary and added tokens.
   int vocab_size() const;
+  /// The same without the added tokens that come after all others.
+  int base_vocab_size() const;
   /// The id of a token as it is written in the vocabulary; -1 if there is none.
   int token_id(std::string_view token) const;
   /// eos_token of tokenizer_config.json; -1 if there is none.
@@ -56,11 +63,13 @@ class Tokenizer {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Decodes a growing id sequence piece by piece: a piece ends at a whole UTF-8
-/// character, so a character split over tokens is held back until it is complete.
+/// Decodes a growing id sequence piece by piece; the pieces together are the text of
+/// all ids at once. A piece ends at a whole UTF-8 character, so a character split over
+/// tokens is held back until it is complete, and a run of byte tokens ("<0x0A>", of
+/// Llama 2's kind) until it has ended: one bad byte in it spoils them all.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  explicit StreamDecoder(const Tokenizer& tokenizer);
   /// Text that `id` completes; may be empty.
   std::string push(int id);
   /// What was held back, with U+FFFD for broken characters.
@@ -68,6 +77,7 @@ class StreamDecoder {
 
  private:
   const Tokenizer& tokenizer_;
+  std::set<int> byte_ids_;
   std::vector<int> ids_;  // what may still change the next piece
   size_t shown_ = 0;      // bytes of their text that are out
 };

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "support/files.h"
 #include "support/temp_dir.h"
@@ -46,6 +47,48 @@ json byte_tokenizer() {
   return file;
 }
 
+// That with tokens from 257 of several bytes, which begin and end inside of characters.
+json torn_tokenizer() {
+  auto file = byte_tokenizer();
+  auto& vocab = file["model"]["vocab"];
+  for (std::string bytes : {"\x82\xac", "\xac\x61", "\xe2\x82", "\xEF\xBF\xBD"}) {
+    std::string token;
+    for (unsigned char byte : bytes) token += written_byte(byte);
+    vocab[token] = vocab.size();
+  }
+  return file;
+}
+
+// Llama 2's kind: token b stands for the byte b, which is written "<0x0A>"; "\u2581"
+// for a blank, and the first of a text is left out.
+json fallback_tokenizer() {
+  auto file = byte_tokenizer();
+  auto& vocab = file["model"]["vocab"] = json::object();
+  for (int b = 0; b < 256; ++b) {
+    char token[8];
+    std::snprintf(token, sizeof token, "<0x%02X>", b);
+    vocab[token] = b;
+  }
+  for (const char* token : {"<e>", "▁", "▁a", "b", "é", "\xEF\xBF\xBD"})
+    vocab[token] = vocab.size();
+  file["model"]["byte_fallback"] = true;
+  file["pre_tokenizer"] = nullptr;
+  file["normalizer"] = {
+      {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
+  json blank = {{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}};
+  json first = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
+  json steps = {blank, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}, first};
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", steps}};
+  return file;
+}
+
+std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
+  StreamDecoder stream(tokenizer);
+  std::string shown;
+  for (int id : ids) shown += stream.push(id);
+  return shown + stream.finish();
+}
+
 class TokenizerFolder : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -57,9 +100,10 @@ class TokenizerFolder : public ::testing::Test {
   void write(const std::string& name, const std::string& text) {
     testing::write_text(dir() / name, text);
   }
-  Tokenizer bytes() {
+  Tokenizer bytes() { return from(byte_tokenizer()); }
+  Tokenizer from(const json& file) {
     fs::remove(dir() / "tokenizer_config.json");
-    write("tokenizer.json", byte_tokenizer().dump());
+    write("tokenizer.json", file.dump());
     return Tokenizer(dir());
   }
   std::string error() {
@@ -123,10 +167,44 @@ TEST_F(TokenizerFolder, AStreamOfBrokenBytesEqualsDecodingThemAtOnce) {
       {0xc3, 256, 0xa9},
       {0xed, 0xa0, 0x80, ' '}};
   for (const auto& ids : broken) {
-    StreamDecoder stream(tokenizer);
-    std::string shown;
-    for (int id : ids) shown += stream.push(id);
-    EXPECT_EQ(shown + stream.finish(), tokenizer.decode(ids));
+    EXPECT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids));
+  }
+}
+
+// A byte that does not fit spoils the whole run of byte tokens that it is in, back to
+// characters that were complete: a run is text when it has ended.
+TEST_F(TokenizerFolder, AStreamOfByteTokensEqualsDecodingThemAtOnce) {
+  auto tokenizer = from(fallback_tokenizer());
+  const int kWord = tokenizer.token_id("▁a"), kUnknown = 1000;
+  EXPECT_EQ(streamed(tokenizer, {0xe2, 0x82, 0xac}), "€");
+  EXPECT_EQ(streamed(tokenizer, {kWord, 0xe2, 0x82, 0xac, 0xc3, 0xa9, kWord}), "a€é a");
+  StreamDecoder stream(tokenizer);
+  for (int id : {kWord, 0xe2, 0x82, 0xac, 0xff}) stream.push(id);
+  EXPECT_EQ(stream.push(kWord), tokenizer.decode(Ids{0xff, 0xff, 0xff, 0xff, kWord}));
+  for (const Ids& ids :
+       {Ids{0xe2, 0x82, 0xac, 0xff, kWord},
+        {0xe2, kWord, 0x82, 0xac},
+        {kWord, 0xf0, 0x9f},
+        {kWord, kUnknown, kWord},
+        {0xe2, kUnknown, 0x82, 0xac}}) {
+    EXPECT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids));
+  }
+}
+
+TEST_F(TokenizerFolder, AStreamOfAnyTokensEqualsDecodingThemAtOnce) {
+  std::mt19937 random(7);
+  const Ids bytes = {0xe2, 0x82, 0xac, 0xc3, 0xa9, 0xf0, 0x9f, 0xff, ' ', '\n', 'x'};
+  for (const auto& file : {torn_tokenizer(), fallback_tokenizer()}) {
+    auto tokenizer = from(file);
+    for (int sample = 0; sample < 3000; ++sample) {
+      Ids ids;
+      while (ids.size() < 1 + random() % 12) {
+        bool is_byte = random() % 3 != 0;  // else a word, or an id without a token
+        ids.push_back(is_byte ? bytes[random() % bytes.size()] : 256 + random() % 8);
+      }
+      ASSERT_EQ(streamed(tokenizer, ids), tokenizer.decode(ids))
+          << ::testing::PrintToString(ids);
+    }
   }
 }
 
