@@ -1,5 +1,6 @@
 #include "models/convert.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 
@@ -35,7 +36,7 @@ class Change {
       : dequantize_(options.dequantize),
         replace_(options.replace),
         asked_(options.dtype),
-        dtype_(options.dtype ? options.dtype : source.dtype) {
+        dtype_(options.dtype || options.keep_dtypes ? options.dtype : source.dtype) {
     if (options.quantize)
       plan_.emplace(*options.quantize, model.model_type, model.num_layers);
   }
@@ -52,9 +53,14 @@ class Change {
       loaded = cast(std::get<mx::array>(loaded), dtype_ ? dtype_ : tensor.unpacked);
     }
     const auto& dense = std::get<mx::array>(loaded);
-    if (!plan_) return dense;
-    auto packing = plan_->packing(without_suffix(tensor.name), tensor.shape);
+    auto packing = new_packing(tensor);
     return packing ? SourceArray(pack_weight(dense, *packing)) : dense;
+  }
+
+  /// How `tensor` is packed anew; none: it is not.
+  std::optional<Quantization> new_packing(const SourceTensor& tensor) const {
+    if (!plan_ || tensor.is_mlx) return std::nullopt;
+    return plan_->packing(without_suffix(tensor.name), tensor.shape);
   }
 
   const std::optional<QuantizePlan>& plan() const { return plan_; }
@@ -85,6 +91,34 @@ class Change {
   std::optional<mx::Dtype> asked_, dtype_;
   std::optional<QuantizePlan> plan_;
 };
+
+// What a "quantization" block says of all modules but those with an entry of their own.
+std::string common_entry(const nlohmann::json& block) {
+  auto common = nlohmann::json::object();
+  for (const char* key : {"bits", "group_size", "mode"})
+    if (block.contains(key)) common[key] = block[key];
+  return common.dump();
+}
+
+// A copy is not what -q or -d asked for. What is replaced is its caller's affair.
+void expect_effect(
+    const ConvertOptions& options, const ModelSource& source, const Change& change) {
+  using Tensor = const SourceTensor&;
+  auto any = [&](auto test) { return std::ranges::any_of(source.tensors, test); };
+  auto fail = [&](const std::string& what) {
+    throw std::invalid_argument("[convert] " + options.from + ": " + what);
+  };
+  if (options.replace) return;
+  if (options.dequantize && !any([](Tensor t) { return t.is_mlx || t.unpacked; }))
+    fail("-d would change nothing: no weight of it is packed");
+  auto is_packed_anew = [&](Tensor t) { return change.new_packing(t).has_value(); };
+  if (!options.quantize || any(is_packed_anew)) return;
+  if (any([](Tensor t) { return t.is_mlx; }))
+    fail(
+        "-q would change nothing: it is packed already with " +
+        common_entry(source.quantization) + "; dequantize it first (-d)");
+  fail("-q would change nothing: no matrix has rows that divide into its groups");
+}
 
 std::vector<std::string> names_of(const ModelSource& source) {
   std::vector<std::string> names;
@@ -211,6 +245,7 @@ ConvertSummary convert_model(
   auto description = parse_model_config(source.config, options.from);
   check_tensors(source.tensors, description.decoder, options.from);
   Change change(options, source, description.decoder);
+  expect_effect(options, source, change);
   StagedDirectory staged(options.to, options.existing);
   write_files(staged.path(), source, options.from);
   Conversion conversion(staged.path(), source, options);

@@ -20,11 +20,12 @@ struct ConvertOptions {
   std::string to;                           // the new model directory
   std::optional<QuantizeRequest> quantize;  // dense linears and embeddings; none: as is
   bool dequantize = false;                  // unpack all; not with `quantize`
+  bool keep_dtypes = false;                 // of arrays, whatever config.json claims
   std::optional<mx::Dtype> dtype;           // of floats; none: the source's
   Existing existing = Existing::refuse;
   int64_t shard_bytes = kShardBytes;
   /// What is written in place of the named tensor, as it was read; nothing: it is
-  /// converted like the others.
+  /// converted like the others. With it the options above may have nothing to do.
   std::function<std::optional<SourceArray>(
       const std::string& name, const SourceArray& array)>
       replace = {};
@@ -59,9 +60,10 @@ using ConvertProgress = std::function<void(size_t done, size_t total, int64_t by
 /// tensor's shape is checked against the configuration before anything is written.
 /// Without `quantize`, packed weights keep their packing, and with it those of a model
 /// directory too; a GGUF file's are packed anew. What is dense is cast to
-/// `dtype`, else to the torch_dtype of a model directory's config.json, as mlx-lm does.
-/// Throws std::invalid_argument for a source that is wrong, std::runtime_error when it
-/// cannot write; then nothing is left behind.
+/// `dtype`, else to the torch_dtype of a model directory's config.json, as mlx-lm does,
+/// unless `keep_dtypes`. Throws std::invalid_argument for a source that is wrong, or in
+/// which there is nothing to quantize or dequantize, std::runtime_error when it cannot
+/// write; then nothing is left behind.
 ConvertSummary convert_model(
     const ConvertOptions& options, const ConvertProgress& progress);
 

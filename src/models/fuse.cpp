@@ -139,6 +139,7 @@ FuseSummary fuse_model(const FuseOptions& options, const ConvertProgress& progre
   conversion.from = options.model;
   conversion.to = options.to;
   conversion.dequantize = options.dequantize;
+  conversion.keep_dtypes = true;
   conversion.existing = options.existing;
   conversion.replace = [&](const std::string& name, const SourceArray& array) {
     return fusion(name, array);

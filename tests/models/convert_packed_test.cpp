@@ -120,6 +120,38 @@ TEST_F(ConvertPacked, WhatIsDenseInAPackedModelIsPackedAndTheRestStays) {
   load_decoder(to());
 }
 
+// Not a copy of 4 bits for who asked for 8, nor one of what is dense anyway.
+TEST_F(ConvertPacked, OptionsThatWouldDoNothingAreRefused) {
+  put();
+  auto wanted = options();
+  wanted.dequantize = true;
+  EXPECT_TRUE(has(error(wanted), "-d would change nothing: no weight of it is packed"));
+  wanted = options();
+  wanted.quantize = QuantizeRequest{.bits = 4};
+  convert(wanted);
+  fs::remove_all(from());
+  fs::rename(to(), from());
+  wanted.quantize = QuantizeRequest{.bits = 8};
+  auto text = error(wanted);
+  EXPECT_TRUE(has(text, from().string() + ": -q would change nothing"));
+  EXPECT_TRUE(has(
+      text,
+      R"(packed already with {"bits":4,"group_size":64,"mode":"affine"}; dequantize )"
+      "it first (-d)"));
+  wanted = options();
+  wanted.dequantize = true;
+  convert(wanted);
+  EXPECT_FALSE(config().contains("quantization"));
+}
+
+TEST_F(ConvertPacked, PackingNothingIsRefused) {
+  auto shape = testing::tiny_config();  // rows of 32 and 64
+  put(shape);
+  auto wanted = options();
+  wanted.quantize = QuantizeRequest{128, 4};
+  EXPECT_TRUE(has(error(wanted), "no matrix has rows that divide into its groups"));
+}
+
 TEST_F(ConvertPacked, ShardsOfAnySizeHoldTheSamePackedModel) {
   put();
   auto wanted = options();

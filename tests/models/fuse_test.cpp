@@ -129,6 +129,27 @@ TEST_F(Fuse, LeavesTheRestAlone) {
   }
 }
 
+// mlx_lm.convert --dtype leaves the old torch_dtype in config.json: fusing casts
+// nothing to it.
+TEST_F(Fuse, KeepsTheTypesOfArraysWhateverTheConfigurationSays) {
+  for (bool is_packed : {false, true}) {
+    fs::remove_all(base()), fs::remove_all(to());
+    base_options_.dtype = mx::float16;
+    if (is_packed) pack({32, 4});
+    with_adapter({.rank = 4, .keys = "self_attn.q_proj"}, 0.3f);
+    auto config = read_json_file(base() / "config.json");
+    config["torch_dtype"] = "bfloat16";
+    write_text(base() / "config.json", config.dump());
+    fuse(fuse_options());
+    auto before = mx::load_safetensors((base() / "model.safetensors").string()).first;
+    for (const auto& [name, tensor] : written()) {
+      EXPECT_EQ(tensor.dtype(), before.at(name).dtype()) << name;
+      bool adapted = name.find("q_proj.") != name.npos;
+      EXPECT_EQ(same(tensor, before.at(name)), !adapted) << name;
+    }
+  }
+}
+
 TEST_F(Fuse, OfWholeWeightsIsThoseWeights) {
   base_options_.dtype = mx::float32;
   convert(base_options_);

@@ -73,7 +73,7 @@ class ExportGguf : public testing::ConvertTest {
     ConvertOptions options;
     options.from = dir;
     options.to = from().parent_path() / "dense";
-    options.dequantize = true;
+    options.dequantize = read_json_file(dir / "config.json").contains("quantization");
     options.dtype = mx::float32;
     options.existing = Existing::replace_model;
     convert(options);
