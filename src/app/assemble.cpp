@@ -206,6 +206,7 @@ Config resolved(Config config) {
   }
   check_reference(config);
   check_aggregation(config);
+  optimizer_config(config.train);  // throws before a run directory is made
   return config;
 }
 

@@ -65,7 +65,8 @@ TrainerConfig trainer_config(const Config& resolved);
 int64_t activation_budget();
 LearnerConfig learner_config(const Config& resolved);
 /// The reference of `model.ref_model_path` and `ref_adapter_path`; null: neither is
-/// set, and it is the student under the adapter of `adapter_path`, if any. Throws std::invalid_argument if it reads another vocabulary than the student.
+/// set, and it is the student under the adapter of `adapter_path`, if any. Throws
+/// std::invalid_argument if it reads another vocabulary than the student.
 std::shared_ptr<const Decoder> own_reference(const Session& session);
 SamplingConfig sampling_config(const Config& config);
 

@@ -16,6 +16,7 @@
 
 #include "app/assemble.h"
 #include "app/commands.h"
+#include "app/lessons.h"
 #include "app/machine.h"
 #include "app/reward_table.h"
 #include "app/rollout_worker.h"
@@ -24,12 +25,12 @@
 #include "config/load_config.h"
 #include "data/tasks.h"
 #include "mlx/version.h"
-#include "models/adapters.h"
 #include "models/model.h"
 #include "models/model_config.h"
 #include "reward/chat_api.h"
 #include "reward/program_commands.h"
 #include "reward/sandbox.h"
+#include "train/loss_settings.h"
 
 namespace pupil {
 
@@ -166,12 +167,17 @@ std::string look_at_keys() {
   return text;
 }
 
+std::string look_at_settings(const Config& config) {
+  const Config whole = resolved(config);
+  learner_config(whole);
+  return "method " + whole.train.method + ", fit together";
+}
+
+// With what is trained attached to it.
 std::string look_at_model(const Config& config) {
-  Model model = load_model(config.hardware.mlx_model_path);
+  const Model model = loaded_model(config);
   const auto& adapter = config.model.adapter_path;
-  if (!adapter) return model.path;
-  load_adapters(model.decoder, *adapter);
-  return model.path + " with the adapter of " + *adapter;
+  return adapter ? model.path + " with the adapter of " + *adapter : model.path;
 }
 
 /// A worker holds the weights a second time.
@@ -190,6 +196,12 @@ std::string look_at_tasks(const Config& config, const std::string& path) {
   return std::to_string(count) + " in " + path;
 }
 
+std::string look_at_training_data(const Config& config) {
+  const auto& path = config.data.train;
+  if (!learns_from_file(config.train)) return look_at_tasks(config, path);
+  return std::to_string(num_lessons(config)) + " lines to learn from in " + path;
+}
+
 std::vector<Check> look_at_everything(const DoctorOptions& options) {
   const Config config = load_config(options.config, options.overrides);
   std::vector<Check> checks = {
@@ -204,9 +216,10 @@ std::vector<Check> look_at_everything(const DoctorOptions& options) {
       {"keys", look_at_keys()}};
   if (options.config.empty() && options.overrides.empty()) return checks;
   const auto& data = config.data;
+  checks.push_back(attempt("settings", [&] { return look_at_settings(config); }));
   checks.push_back(attempt("model", [&] { return look_at_model(config); }));
   checks.push_back(attempt("rollout", [&] { return look_at_rollout(config); }));
-  checks.push_back(attempt("tasks", [&] { return look_at_tasks(config, data.train); }));
+  checks.push_back(attempt("tasks", [&] { return look_at_training_data(config); }));
   if (data.eval) {
     checks.push_back(
         attempt("held-out", [&] { return look_at_tasks(config, *data.eval); }));

@@ -153,6 +153,7 @@ Json settings_of(const EvalPlan& plan) {
       {"samples", plan.num_samples},
       {"k", plan.ks}};
   settings.update(sampling_json(plan.sampling));
+  settings["kv_bits"] = config.rollout.room.kv_bits;
   settings["system_prompt"] = system ? Json(*system) : Json();
   settings["rewards"] = rewards_json(config);
   settings["judge"] = plan.judge ? Json(config.teacher.model.value_or("")) : Json();

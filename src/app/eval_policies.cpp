@@ -110,11 +110,18 @@ void add_task(JudgedPairs& judged, std::span<const Score> scores) {
   judged.wins.push_back(num > 0 ? std::optional(sum / num) : std::nullopt);
 }
 
+// As a run with this config samples.
+Model base_model(const Config& config) {
+  auto model = load_model(config.hardware.mlx_model_path);
+  model.decoder.kv_bits = kv_bits_of(config);
+  return model;
+}
+
 }  // namespace
 
 EvalPolicies::EvalPolicies(const EvalPlan& plan)
     : plan_(plan),
-      model_(load_model(plan.config.hardware.mlx_model_path)),
+      model_(base_model(plan.config)),
       policies_{{"base", model_.decoder}} {
   if (const auto& adapter = plan.config.model.adapter_path) {
     auto& policy = policies_.emplace_back("adapter", model_.decoder);

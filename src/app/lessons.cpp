@@ -122,13 +122,18 @@ void tell_of_cuts(const Config& config, const Model& model, size_t cuts, size_t 
       std::to_string(positions) + " positions and are cut there");
 }
 
-std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
-  std::vector<RolloutGroup> groups;
+std::vector<Lesson> lessons_of(const Config& config) {
   auto lessons = load_lessons(config.data.train, kind_of(config.train.method));
   if (config.data.limit) {
     auto limit = static_cast<size_t>(*config.data.limit);
     lessons.resize(std::min(lessons.size(), limit));
   }
+  return lessons;
+}
+
+std::vector<RolloutGroup> groups_of(const Config& config, const Model& model) {
+  std::vector<RolloutGroup> groups;
+  auto lessons = lessons_of(config);
   size_t cuts = 0;
   for (const auto& lesson : lessons) {
     auto name = "lesson " + std::to_string(groups.size() + 1);
@@ -163,6 +168,10 @@ void pack_lines(std::span<RolloutGroup> step) {
 
 int longest_lesson(const Config& config, const Model& model) {
   return std::min(config.data.max_seq_length, model.decoder.config.max_positions);
+}
+
+size_t num_lessons(const Config& config) {
+  return lessons_of(config).size();
 }
 
 Stages lesson_stages(const Config& config, const Model& model) {

@@ -11,6 +11,10 @@ inline bool packs_lessons(const Config& config) {
   return config.train.method == "sft" && config.data.packing;
 }
 
+/// How many lines `data.train` has to learn from. Throws as `lesson_stages` does on
+/// another file.
+size_t num_lessons(const Config& config);
+
 /// Tokens of a line, prompt and answer, at most: `data.max_seq_length`, and no more
 /// than the model has positions.
 int longest_lesson(const Config& config, const Model& model);

@@ -35,6 +35,14 @@ TEST(Resolved, NormalizeThenSumRefusesWhatItHasNoPlaceFor) {
   EXPECT_EQ(refused(normalising("sft")), "accepted");  // nothing is rewarded
 }
 
+// Before a run directory is made, which would be in the way of the corrected command.
+TEST(Resolved, AnOptimizersKeysMustFitIt) {
+  Config config;
+  config.train.optim = "sgd";
+  config.train.adam_beta1 = 0.9f;
+  EXPECT_TRUE(has(refusal([&] { resolved(config); }), "train.adam_beta1"));
+}
+
 StepSizes sizes_of_lessons(bool packing, const std::string& method = "sft") {
   TinyWorld world;
   world.write(

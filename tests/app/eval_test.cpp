@@ -139,15 +139,20 @@ TEST_F(Eval, TheSameSeedGivesTheSameReport) {
   EXPECT_NE(one.at("tasks"), other.at("tasks"));
 }
 
+class EvalOfRun : public Eval, public ::testing::WithParamInterface<const char*> {};
+
 // The base in a run and here: the same numbers, drawn by the same keys.
-TEST_F(Eval, IsTheEvaluationOfARun) {
+TEST_P(EvalOfRun, IsTheEvaluationOfARun) {
+  std::string bits = GetParam(), dir = "examined" + bits;
   auto run = world_->run(
-      "train -c config.yaml --data.eval=exam.jsonl --logging.run_dir=examined "
-      "--train.max_steps=1 --train.eval_samples=2");
+      "train -c config.yaml --data.eval=exam.jsonl --train.max_steps=1 "
+      "--train.eval_samples=2 --rollout.kv_bits=" +
+      bits + " --logging.run_dir=" + dir);
   ASSERT_EQ(run.exit_code, 0) << run.errors;
-  auto of_run = json::parse(world_->read("examined/report.json"));
+  auto of_run = json::parse(world_->read(dir + "/report.json"));
   auto here = world_->run(
-      "eval -c examined/config.yaml --adapter examined/adapters --samples 2 --json");
+      "eval -c " + dir + "/config.yaml --adapter " + dir +
+      "/adapters --samples 2 --json");
   ASSERT_EQ(here.exit_code, 0) << here.errors;
   auto report = json::parse(here.output);
   for (std::string metric : {"reward", "format", "rubric", "length"}) {
@@ -161,6 +166,8 @@ TEST_F(Eval, IsTheEvaluationOfARun) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(KvBits, EvalOfRun, ::testing::Values("0", "8"));
 
 TEST_F(Eval, AnAdapterThatChangesNothingMakesNoDifference) {
   for (std::string samples : {"--samples 1", "--samples 3"}) {

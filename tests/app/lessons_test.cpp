@@ -107,6 +107,22 @@ TEST(Lessons, DpoLearnsFromPairs) {
   EXPECT_NEAR(rows[0]["loss"].get<double>(), 0.693147, 1e-4);  // log 2
 }
 
+TEST(Lessons, DoctorReadsWhatTheMethodLearnsFrom) {
+  TinyWorld world;
+  world.write("lessons.jsonl", kConversations);
+  auto with = [&](const std::string& method, const std::string& file) {
+    return world.run(
+        "doctor -c config.yaml --train.method=" + method + " --data.train=" + file);
+  };
+  auto good = with("sft", "lessons.jsonl");
+  EXPECT_EQ(good.exit_code, 0) << good.output << good.errors;
+  EXPECT_NE(
+      good.output.find("2 lines to learn from in lessons.jsonl"), std::string::npos)
+      << good.output;
+  EXPECT_EQ(with("sft", "tasks.jsonl").exit_code, 1);
+  EXPECT_EQ(with("dpo", "lessons.jsonl").exit_code, 1);
+}
+
 TEST(Lessons, ALineThatIsNoLessonIsNamed) {
   TinyWorld world;
   auto run = world.run("sft -c config.yaml");  // its data.train holds tasks
