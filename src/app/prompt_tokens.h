@@ -7,7 +7,8 @@ namespace pupil {
 
 /// A prompt as the model reads it: text is a user message in the chat template, unless
 /// `raw`. `key` names its random stream.
-/// Throws std::invalid_argument for an id outside the vocabulary.
+/// Throws std::invalid_argument, naming the line, for an id outside the vocabulary or
+/// text with a token that has no embedding.
 Prompt prompt_tokens(
     const Model& model, const PromptLine& line, bool raw, uint64_t key);
 

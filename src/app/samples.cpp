@@ -90,7 +90,12 @@ Rollout written(const WrittenAnswer& answer, const Session& session) {
   Rollout rollout;
   rollout.source = Source::teacher;
   rollout.missing = answer.reason;
-  if (answer.text) rollout.completion = as_completion(answer, session);
+  if (!answer.text) return rollout;
+  try {
+    rollout.completion = as_completion(answer, session);
+  } catch (const std::invalid_argument& error) {
+    rollout.missing = error.what();  // a token that the student has no embedding for
+  }
   return rollout;
 }
 

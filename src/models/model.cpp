@@ -54,14 +54,18 @@ void expect_ids(const Model& model) {
   auto fail = [&](const std::string& what) {
     throw std::invalid_argument("[model] " + model.path + ": " + what);
   };
-  if (model.tokenizer.vocab_size() > vocab) {
+  // Tokens added to it may have no embedding: the tokenizer refuses text with them.
+  int base = model.tokenizer.base_vocab_size();
+  if (base > vocab) {
     fail(
-        "the tokenizer has " + std::to_string(model.tokenizer.vocab_size()) +
-        " ids, the model " + std::to_string(vocab) + "; they are not of one model");
+        "the tokenizer has " + std::to_string(base) + " ids, the model " +
+        std::to_string(vocab) + "; they are not of one model");
   }
   if (model.eos_ids.empty())
     fail("no eos_token_id in generation_config.json or config.json");
-  for (int id : model.eos_ids) {
+  auto ends = model.eos_ids;
+  ends.push_back(model.tokenizer.eos_id());
+  for (int id : ends) {
     if (id >= vocab)
       fail("eos_token_id " + std::to_string(id) + " is outside the vocabulary");
   }
@@ -80,10 +84,11 @@ Decoder load_decoder(const std::string& model_dir) {
 }
 
 Model load_model(const std::string& model_dir) {
+  int num_embeddings = read_model_config(model_dir).decoder.vocab_size;
   // Reading the vocabulary takes as long as reading the weights, and for a moment half
   // as much memory.
   auto tokenizer = std::async(std::launch::async, [&] {
-    Tokenizer loaded(model_dir);
+    Tokenizer loaded(model_dir, num_embeddings);
     return_freed_memory();
     return loaded;
   });

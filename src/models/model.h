@@ -23,6 +23,7 @@ struct Model {
 Decoder load_decoder(const std::string& model_dir);
 
 /// The same with its tokenizer and EOS ids; checks that they agree with the vocabulary.
+/// The tokenizer may have added tokens beyond it, which it then refuses in text.
 Model load_model(const std::string& model_dir);
 
 }  // namespace pupil

@@ -296,6 +296,22 @@ INSTANTIATE_TEST_SUITE_P(
             "exceed the model's 256 positions"}),
     name_of);
 
+TEST(Prompts, WithATokenThatTheModelCannotReadAreNamed) {
+  TinyWorld world;
+  world.replace(
+      "model/tokenizer_config.json",
+      "{",
+      R"({"added_tokens_decoder": {"48": {"content": "<new>", "special": true}},)");
+  const std::string command =
+      "generate --model model --raw --max-tokens 2 --prompts in.jsonl";
+  world.write("in.jsonl", "{\"prompt\":\"ab\"}\n");
+  EXPECT_EQ(world.run(command).exit_code, 0);
+  world.write("in.jsonl", "{\"prompt\":\"ab\"}\n{\"prompt\":\"a<new>\"}\n");
+  auto run = world.run(command);
+  EXPECT_TRUE(failed(run, 1, "[prompts] "));
+  EXPECT_TRUE(has(run.errors, "token '<new>', id 48, has no embedding"));
+}
+
 // A full disk behind stdout is told; a reader that left ends a filter quietly.
 TEST(Output, ThatCannotBeWrittenIsAFailure) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
