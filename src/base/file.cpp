@@ -131,8 +131,10 @@ void rename_durably(const fs::path& from, const fs::path& to) {
   sync_path(parent_of(to));
 }
 
-AppendFile::AppendFile(fs::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+AppendFile::AppendFile(fs::path path, OldBytes old) : path_(std::move(path)) {
+  int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  if (old == OldBytes::dropped) flags |= O_TRUNC;
+  descriptor_ = ::open(path_.c_str(), flags, 0644);
   if (descriptor_ < 0) fail(path_, "cannot open", errno);
 }
 

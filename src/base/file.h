@@ -28,12 +28,15 @@ void sync_path(const std::filesystem::path& path);
 /// Renames a file or folder and makes the rename durable. Throws std::runtime_error.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// What becomes of the bytes that a file has when it is opened.
+enum class OldBytes { kept, dropped };
+
 /// Text appended line by line. Each line is one write, so a crash can only cut the
 /// last. One thread.
 class AppendFile {
  public:
   /// Opens or creates. Throws std::runtime_error.
-  explicit AppendFile(std::filesystem::path path);
+  explicit AppendFile(std::filesystem::path path, OldBytes old = OldBytes::kept);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;

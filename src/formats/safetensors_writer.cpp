@@ -50,7 +50,10 @@ SafetensorsWriter::SafetensorsWriter(
     const std::string& path,
     size_t header_room,
     const std::map<std::string, std::string>& metadata)
-    : path_(path), metadata_(metadata), header_room_(padded(header_room)), file_(path) {
+    : path_(path),
+      metadata_(metadata),
+      header_room_(padded(header_room)),
+      file_(path, OldBytes::dropped) {
   file_.append(std::string(8 + header_room_, ' '));
 }
 

@@ -20,7 +20,8 @@ class SafetensorsWriter {
     uint64_t bytes;  // of that shape and dtype
   };
 
-  /// Creates `path` for these; the data follow in their order.
+  /// Creates `path`, or empties what a crash left there, for these; the data follow in
+  /// their order.
   SafetensorsWriter(
       const std::string& path,
       const std::vector<Tensor>& tensors,

@@ -59,6 +59,14 @@ TEST_F(FileTest, ReadingIsBounded) {
   EXPECT_THROW(read_file(dir_), std::invalid_argument);
 }
 
+TEST_F(FileTest, OldBytesStayOrGoAsAskedFor) {
+  write_file_atomically(dir_ / "f", "old");
+  AppendFile(dir_ / "f").append(" new");
+  EXPECT_EQ(read_file(dir_ / "f"), "old new");
+  AppendFile(dir_ / "f", OldBytes::dropped).append("new");
+  EXPECT_EQ(read_file(dir_ / "f"), "new");
+}
+
 TEST_F(FileTest, AFullDiskLeavesTheOldFileAndNothingElse) {
   write_file_atomically(dir_ / "f", "old");
   auto path = dir_ / "f";

@@ -63,6 +63,17 @@ TEST_F(SafetensorsFile, TensorsThatBecomeKnownOneByOneComeBack) {
     EXPECT_TRUE(mx::array_equal(tensor, expected).item<bool>()) << name;
 }
 
+TEST_F(SafetensorsFile, WhatACrashLeftUnderTheNameIsDropped) {
+  testing::write_text(path(), std::string(4000, 'x'));
+  std::vector<float> floats = {1, 2};
+  SafetensorsWriter file(path(), {{"a", "F32", {2}, 8}}, {});
+  file.append(floats.data(), 8);
+  file.finish();
+  EXPECT_LT(std::filesystem::file_size(path()), 200u);
+  auto read = mx::load_safetensors(path()).first.at("a");
+  EXPECT_TRUE(mx::array_equal(read, mx::array({1.0f, 2.0f})).item<bool>());
+}
+
 TEST_F(SafetensorsFile, AHeaderThatDoesNotFitIntoItsRoomIsOurBug) {
   SafetensorsWriter file(path(), 40, {});
   file.add({"a name", "U8", {4}, 4});
