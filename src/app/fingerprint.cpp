@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "app/machine.h"
 #include "base/sha256.h"
@@ -23,24 +22,15 @@ bool is_of_tokenizer(const std::string& name) {
          name.starts_with("special_tokens");
 }
 
-void add_content(Sha256& digest, const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string block(size_t{1} << 20, '\0');
-  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) ||
-         in.gcount() > 0) {
-    digest.bytes({block.data(), static_cast<size_t>(in.gcount())});
-  }
-}
-
 void add_file(Sha256& digest, const fs::path& path) {
   digest.field(path.filename().string());
   digest.field(static_cast<int64_t>(fs::file_size(path)));
-  add_content(digest, path);
+  digest.file(path);
 }
 
 std::string content_sha256(const fs::path& path) {
   Sha256 digest;
-  add_content(digest, path);
+  digest.file(path);
   return digest.hex();
 }
 

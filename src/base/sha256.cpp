@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <fstream>
 #include <stdexcept>
 
 namespace pupil {
@@ -36,6 +37,21 @@ Sha256::~Sha256() = default;
 Sha256& Sha256::bytes(std::string_view data) {
   require(EVP_DigestUpdate(state_->context, data.data(), data.size()));
   return *this;
+}
+
+uint64_t Sha256::file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string block(size_t{1} << 20, '\0');
+  uint64_t size = 0;
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) ||
+         in.gcount() > 0) {
+    auto count = static_cast<size_t>(in.gcount());
+    bytes({block.data(), count});
+    size += count;
+  }
+  if (!in.eof())
+    throw std::invalid_argument("[sha256] " + path.string() + ": cannot read");
+  return size;
 }
 
 Sha256& Sha256::field(std::string_view data) {

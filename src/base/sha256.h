@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +20,10 @@ class Sha256 {
 
   /// Adds bytes as they are.
   Sha256& bytes(std::string_view data);
+
+  /// Adds the bytes of a file of any size, block by block, and says how many they were.
+  /// Throws std::invalid_argument if it cannot be read.
+  uint64_t file(const std::filesystem::path& path);
 
   /// Adds a field: its length in 8 bytes, little endian, then its bytes. Two lists of
   /// fields never give the same input, wherever their borders lie.

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "support/files.h"
+#include "support/temp_dir.h"
+
 namespace pupil {
 namespace {
 
@@ -20,6 +23,22 @@ TEST(Sha256, EqualsThePublishedDigests) {
 
 TEST(Sha256, PiecesEqualTheWhole) {
   EXPECT_EQ(Sha256().bytes("a").bytes("").bytes("bc").hex(), sha256_hex("abc"));
+}
+
+// Of no block, of less than one, of whole ones and of more.
+TEST(Sha256, AFilesBytesEqualTheText) {
+  testing::TempDir dir;
+  auto path = dir.path() / "file";
+  for (size_t size : {0, 5, 1 << 20, 2 << 20, (2 << 20) + 7}) {
+    std::string text(size, 'a');
+    testing::write_text(path, text);
+    Sha256 digest;
+    EXPECT_EQ(digest.file(path), size);
+    EXPECT_EQ(digest.hex(), sha256_hex(text));
+  }
+  for (const auto& bad : {dir.path(), dir.path() / "none"})
+    EXPECT_TRUE(
+        testing::has(testing::refusal([&] { Sha256().file(bad); }), "cannot read"));
 }
 
 TEST(Sha256, FieldsKeepTheirBorders) {
