@@ -11,22 +11,15 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/sha256.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
+#include "train/checkpoint_folder.h"
 
 namespace pupil {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr uint64_t kMaxFileBytes = 1ull << 34;
-constexpr const char* kFiles[] = {
-    "adapters.safetensors",
-    "adapter_config.json",
-    "optimizer.safetensors",
-    "state.json"};
 
 std::string name_of(int step) {
   char name[32];
@@ -63,39 +56,8 @@ void write_tensors(
   file.finish();
 }
 
-// A new file in a folder that nobody reads yet: written and synced, no more.
-void write_synced(const fs::path& path, std::string_view text) {
-  AppendFile file(path);
-  file.append(text);
-  file.sync();
-}
-
-nlohmann::ordered_json manifest_of(const fs::path& folder) {
-  nlohmann::ordered_json files;
-  for (const char* name : kFiles) {
-    auto bytes = read_file(folder / name, kMaxFileBytes);
-    files[name] = {{"size", bytes.size()}, {"sha256", sha256_hex(bytes)}};
-  }
-  return {{"version", 1}, {"files", files}};
-}
-
-std::string text_of(const nlohmann::ordered_json& json) {
-  return json.dump(2) + "\n";
-}
-
-// The whole text is compared, so that a changed byte of the manifest shows too.
-void verify(const fs::path& folder) {
-  auto path = folder / "manifest.json";
-  auto manifest = read_json_file(path.string());
-  auto actual = manifest_of(folder);
-  for (const char* name : kFiles) {
-    if (manifest.at("files").at(name) != actual["files"][name]) {
-      throw std::runtime_error(std::string(name) + " is not what was written");
-    }
-  }
-  if (read_file(path) != text_of(actual)) {
-    throw std::runtime_error("manifest.json is not what was written");
-  }
+bool has_average(const Learner& learner) {
+  return &learner.exported() != &learner.params();
 }
 
 std::vector<mx::array> take_all(
@@ -185,9 +147,11 @@ std::string megabytes(uint64_t bytes) {
   return text;
 }
 
+// Of a checkpoint and of the adapter that is published after it, for which the one
+// before stays until it is whole.
 uint64_t bytes_of(const Learner& learner) {
-  uint64_t bytes = 0;
-  for (const auto& param : learner.params()) bytes += param.nbytes();
+  uint64_t bytes = 0, copies = has_average(learner) ? 3 : 2;
+  for (const auto& param : learner.params()) bytes += copies * param.nbytes();
   for (const auto& [kind, arrays] : learner.state()) {
     for (const auto& array : arrays) bytes += array.nbytes();
   }
@@ -213,9 +177,30 @@ int step_of(const fs::path& folder) {
 
 void write_exported(const Learner& learner, const fs::path& path) {
   fs::path temporary = path.string() + ".tmp";
-  write_tensors(temporary, learner.paths(), {{"", learner.exported()}});
-  sync_path(temporary);
-  rename_durably(temporary, path);
+  try {
+    write_tensors(temporary, learner.paths(), {{"", learner.exported()}});
+    sync_path(temporary);
+    rename_durably(temporary, path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+}
+
+bool holds_exported(const Learner& learner, const fs::path& path) {
+  try {
+    auto tensors = read_tensors(path);
+    if (tensors.size() != learner.paths().size()) return false;
+    auto arrays = take_all(tensors, "", learner.paths());
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      auto expected = mx::astype(learner.exported()[i], arrays[i].dtype());
+      if (!mx::array_equal(arrays[i], expected).item<bool>()) return false;
+    }
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 CheckpointStore::CheckpointStore(
@@ -241,9 +226,8 @@ void CheckpointStore::save(
   try {
     expect_space(folder_, bytes_of(learner));
     write_files(temporary, learner, step, trainer);
-    fs::remove_all(target);  // only ever a checkpoint of this step that did not verify
-    rename_durably(temporary, target);
-    verify(target);
+    verify(temporary);
+    put_in_place(temporary, target);
     write_file_atomically(folder_ / "LATEST", name_of(step) + "\n");
   } catch (const std::exception& error) {
     std::error_code ignored;
@@ -265,6 +249,13 @@ void CheckpointStore::write_files(
   write_tensors(folder / "adapters.safetensors", paths, {{"", learner.params()}});
   write_tensors(folder / "optimizer.safetensors", paths, learner.state());
   write_synced(folder / "adapter_config.json", adapter_config_);
+  if (has_average(learner)) {
+    auto average = folder / "ema";
+    fs::create_directories(average);
+    write_tensors(average / "adapters.safetensors", paths, {{"", learner.exported()}});
+    write_synced(average / "adapter_config.json", adapter_config_);
+    sync_path(average);
+  }
   nlohmann::ordered_json state = {
       {"version", 1},
       {"step", step},
@@ -272,8 +263,8 @@ void CheckpointStore::write_files(
       {"optimizer_step", learner.optimizer().step()},
       {"trainer", trainer},
       {"origin", origin_}};
-  write_synced(folder / "state.json", text_of(state));
-  write_synced(folder / "manifest.json", text_of(manifest_of(folder)));
+  write_synced(folder / "state.json", state.dump(2) + "\n");
+  write_manifest(folder);
   sync_path(folder);
 }
 
@@ -311,18 +302,18 @@ std::optional<TrainState> CheckpointStore::load(
 
 fs::path CheckpointStore::newest() const {
   for (const auto& folder : newest_first()) {
-    try {
-      verify(folder);
-      return folder;
-    } catch (const std::exception&) {
-      continue;  // `load` tells
-    }
+    if (verifies(folder)) return folder;  // of the others `load` tells
   }
   return {};
 }
 
 fs::path CheckpointStore::of_step(int step) const {
   return folder_ / name_of(step);
+}
+
+fs::path CheckpointStore::exported_of_step(int step) const {
+  auto average = of_step(step) / "ema";
+  return fs::exists(average) ? average : of_step(step);
 }
 
 std::vector<fs::path> CheckpointStore::newest_first() const {

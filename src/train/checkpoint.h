@@ -7,9 +7,11 @@
 //                           moves, reference.<path>
 //   state.json              step, the optimizer's name and step, the trainer's own
 //                           state, and where it comes from (train/run_origin.h)
+//   ema/                    the moving average as an adapter's folder of its own, where
+//                           there is one: what evaluations measure
 //   manifest.json           size and SHA-256 of each file above
 //
-// A folder is written under a temporary name, synced, renamed, and read back before an
+// A folder is written under a temporary name, synced, read back and renamed before an
 // older one goes; what a crash leaves behind is swept away by the next run. LATEST
 // names the newest, for other programs: this one looks for the newest that verifies.
 
@@ -46,6 +48,9 @@ struct KeptCheckpoints {
 /// at all.
 void write_exported(const Learner& learner, const std::filesystem::path& path);
 
+/// Whether `path` is a file that `write_exported` would write now.
+bool holds_exported(const Learner& learner, const std::filesystem::path& path);
+
 using WarnFn = std::function<void(const std::string&)>;
 
 /// The folders of checkpoints in one run directory. One thread.
@@ -78,6 +83,9 @@ class CheckpointStore {
 
   /// Where the checkpoint of this step is, or would be.
   std::filesystem::path of_step(int step) const;
+
+  /// The folder in it that holds what the run handed out then (Learner::exported).
+  std::filesystem::path exported_of_step(int step) const;
 
  private:
   std::vector<std::filesystem::path> newest_first() const;

@@ -117,21 +117,21 @@ void RunDir::start_tensorboard() {
   auto name = "events.out.tfevents." + std::to_string(std::time(nullptr)) + ".pupil." +
               std::to_string(::getpid());
   events_.emplace(folder / name);
-  events_->append(event_file_header(wall_time()));
+  add(*events_, event_file_header(wall_time()));
 }
 
 void RunDir::add_histogram(
     const std::string& name, int step, std::span<const double> values) {
-  if (events_) events_->append(histogram_record(wall_time(), step, name, values));
+  if (events_) add(*events_, histogram_record(wall_time(), step, name, values));
 }
 
 void RunDir::add_text(const std::string& name, int step, std::string_view text) {
-  if (events_) events_->append(text_record(wall_time(), step, name, text));
+  if (events_) add(*events_, text_record(wall_time(), step, name, text));
 }
 
 void RunDir::add_metrics(const nlohmann::ordered_json& row) {
-  if (events_) events_->append(event_line(row));
-  metrics_.append(json_text(row) + "\n");
+  if (events_) add(*events_, event_line(row));
+  add(metrics_, json_text(row) + "\n");
 }
 
 void RunDir::add_rollouts(std::span<const nlohmann::ordered_json> rows) {
@@ -139,7 +139,14 @@ void RunDir::add_rollouts(std::span<const nlohmann::ordered_json> rows) {
   for (const auto& row : rows) {
     lines += json_text(row) + "\n";
   }
-  rollouts_.append(lines);
+  add(rollouts_, lines);
+}
+
+void RunDir::add(RowFile& file, std::string_view rows) {
+  auto problem = file.append(rows);
+  if (!problem.empty() && !rows_wait_)
+    warn(problem + "; training goes on, its rows wait in memory for room");
+  rows_wait_ = metrics_.waits() || rollouts_.waits() || (events_ && events_->waits());
 }
 
 void RunDir::write(const std::string& name, std::string_view content) {
@@ -155,6 +162,11 @@ void RunDir::save(
   metrics_.sync();
   rollouts_.sync();
   checkpoints_.save(learner, step, trainer, kept);
+  publish(learner, checkpoints_.of_step(step));
+}
+
+void RunDir::publish_if_missed(const Learner& learner, int step) {
+  if (holds_exported(learner, path_ / "adapters" / "adapters.safetensors")) return;
   publish(learner, checkpoints_.of_step(step));
 }
 
@@ -177,7 +189,7 @@ std::optional<TrainState> RunDir::load(const Learner& learner) {
   for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
     truncate_rows(path_ / name, step, evaluated_step);
   }
-  if (events_) events_->append(session_start_record(wall_time(), step + 1));
+  if (events_) add(*events_, session_start_record(wall_time(), step + 1));
   return state;
 }
 
@@ -187,7 +199,7 @@ std::string RunDir::last_checkpoint() const {
 }
 
 std::string RunDir::checkpoint_of(int step) const {
-  return checkpoints_.of_step(step).string();
+  return checkpoints_.exported_of_step(step).string();
 }
 
 }  // namespace pupil

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "train/checkpoint.h"
+#include "train/row_file.h"
 #include "train/run_origin.h"
 
 namespace pupil {
@@ -44,7 +45,9 @@ class RunDir {
   void add_histogram(const std::string& name, int step, std::span<const double> values);
   void add_text(const std::string& name, int step, std::string_view text);
 
-  /// One row of metrics.jsonl; rows of rollouts.jsonl. A row has its "step".
+  /// One row of metrics.jsonl; rows of rollouts.jsonl. A row has its "step". Where the
+  /// disk is full they wait in memory for room, as TensorBoard's do, and one warning
+  /// says so; `save` fails as long as they cannot be written.
   void add_metrics(const nlohmann::ordered_json& row);
   void add_rollouts(std::span<const nlohmann::ordered_json> rows);
 
@@ -52,13 +55,16 @@ class RunDir {
   void write(const std::string& name, std::string_view content);
 
   /// Saves a checkpoint and publishes its adapter, or the moving average of it, in
-  /// adapters/. Throws
-  /// std::runtime_error, and then the ones before are as they were.
+  /// adapters/. Throws std::runtime_error, and then the ones before are as they were.
   void save(
       const Learner& learner,
       int step,
       const nlohmann::json& trainer,
       const KeptCheckpoints& kept);
+
+  /// Publishes the adapter of the checkpoint of `step` where adapters/ has another one:
+  /// a run may have ended between the two. Throws std::runtime_error.
+  void publish_if_missed(const Learner& learner, int step);
 
   /// The newest usable checkpoint, and metrics and rollouts cut back to its step.
   /// Without any checkpoint: none, and both are emptied. TensorBoard, if it was started
@@ -68,19 +74,22 @@ class RunDir {
   /// For messages: the newest checkpoint's folder, or "none".
   std::string last_checkpoint() const;
 
-  /// The folder of a step's checkpoint, whether it is there or not.
+  /// The folder of a step's checkpoint that has what evaluations measured, the adapter
+  /// or the moving average of it.
   std::string checkpoint_of(int step) const;
 
  private:
   void publish(const Learner& learner, const std::filesystem::path& checkpoint);
+  void add(RowFile& file, std::string_view rows);
 
   std::filesystem::path path_;
   FileLock lock_;
   RunOrigin origin_;
   CheckpointStore checkpoints_;
   LogFile log_;
-  AppendFile metrics_, rollouts_;
-  std::optional<AppendFile> events_;
+  RowFile metrics_, rollouts_;
+  std::optional<RowFile> events_;
+  bool rows_wait_ = false;  // and a warning has said so
 };
 
 /// Throws what RunDir's constructor would throw about `path`, and changes nothing: to

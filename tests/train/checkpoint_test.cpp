@@ -3,6 +3,7 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +89,81 @@ TEST(Checkpoint, AFileThatIsCutOffOrGoneIsSeen) {
     EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2) << name;
     write_text(path, good);
   }
+}
+
+// Full fine-tuning of 2 B numbers has such a file; read whole, it was refused. Its
+// bytes are holes, and another size is seen before they are read.
+TEST(Checkpoint, AFileOf17GigabytesIsNoTrouble) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  run.run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  fs::resize_file(folder / "step-000002/optimizer.safetensors", 17ull << 30);
+  std::string warning;
+  CheckpointStore store(folder, "{}\n");
+  auto load = [&] {
+    store.load(*run.learner, [&](const auto& line) { warning = line; });
+  };
+  EXPECT_THROW(load(), std::runtime_error);
+  EXPECT_TRUE(has(warning, "optimizer.safetensors is not what was written"));
+}
+
+TEST(Checkpoint, AnExportedAdapterIsWholeWhateverACrashLeft) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  auto path = dir.path() / "adapters.safetensors";
+  write_text(path.string() + ".tmp", std::string(4000, 'x'));
+  write_exported(*run.learner, path);
+  EXPECT_TRUE(holds_exported(*run.learner, path));
+  EXPECT_EQ(names_in(dir.path()), std::set<std::string>{"adapters.safetensors"});
+  fs::create_directories(dir.path() / "taken" / "by a folder");
+  EXPECT_THROW(write_exported(*run.learner, dir.path() / "taken"), std::runtime_error);
+  EXPECT_FALSE(fs::exists(dir.path() / "taken.tmp"));
+}
+
+// LATEST cannot be written: the save fails, though the checkpoint is there and good.
+TEST(Checkpoint, AGoodOneOfTheSameStepIsNotWrittenAgain) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  CheckpointStore store(dir.path(), "{}\n");
+  auto number_of_file = [&] {
+    struct stat file {};
+    EXPECT_EQ(::stat((dir.path() / "step-000003/state.json").c_str(), &file), 0);
+    return file.st_ino;
+  };
+  fs::create_directories(dir.path() / "LATEST" / "in the way");
+  EXPECT_THROW(store.save(*run.learner, 3, {{"a", 1}}, {}), std::runtime_error);
+  auto number = number_of_file();
+  fs::remove_all(dir.path() / "LATEST");
+  store.save(*run.learner, 3, {{"a", 1}}, {});
+  EXPECT_EQ(number_of_file(), number);
+  store.save(*run.learner, 3, {{"a", 2}}, {});
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->trainer["a"], 2);
+  EXPECT_EQ(names_in(dir.path()), (std::set<std::string>{"LATEST", "step-000003"}));
+}
+
+// What evaluations measured can be loaded from each of them, and is watched over.
+TEST(Checkpoint, AMovingAverageHasAFolderOfItsOwn) {
+  TempDir dir;
+  auto config = toy_config(4);
+  config.ema_decay = 0.9;
+  ToyRun run(config);
+  run.run(dir.path());
+  auto folder = dir.path() / "checkpoints";
+  CheckpointStore store(folder, "{}\n");
+  auto average = store.exported_of_step(4);
+  EXPECT_EQ(average, folder / "step-000004/ema");
+  auto weights = average / "adapters.safetensors";
+  EXPECT_TRUE(holds_exported(*run.learner, weights));
+  EXPECT_FALSE(
+      holds_exported(*run.learner, folder / "step-000004/adapters.safetensors"));
+  EXPECT_EQ(
+      read_text(weights), read_text(dir.path() / "adapters/adapters.safetensors"));
+  EXPECT_EQ(read_text(average / "adapter_config.json"), "{}\n");
+  write_text(average / "adapter_config.json", "[]\n");
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2);
+  fs::remove_all(average);
+  EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 2);
 }
 
 // One that was passed over is newer by its name: it must not push a good one out, and

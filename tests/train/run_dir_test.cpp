@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "support/temp_dir.h"
-#include "train/toy_run.h"
+#include "train/toy_rows.h"
 
 namespace pupil {
 
@@ -225,6 +225,63 @@ TEST(RunDir, AWriteThatFailsAnywhereTakesNothingAway) {
   }
   store.save(*run.learner, 3, {}, {});
   EXPECT_EQ(store.load(*run.learner, [](const auto&) {})->step, 3);
+}
+
+// The disk is full from step 2 to step 5: two saves are missed, and no row.
+TEST(RunDir, RowsWaitInMemoryWhileTheDiskIsFull) {
+  TempDir whole_dir, dir;
+  ToyRun whole(toy_config(8)), run(toy_config(8));
+  whole.run(whole_dir.path());
+  std::optional<SmallDisk> full;
+  run.hooks.on_metrics = [&](const nlohmann::ordered_json& row) {
+    if (row["step"] == 2) full.emplace(10);
+    if (row["step"] == 5) full.reset();
+  };
+  run.run(dir.path());
+  for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
+    auto rows = testing::timeless(testing::rows_of(dir.path() / name));
+    EXPECT_EQ(rows, testing::timeless(testing::rows_of(whole_dir.path() / name)));
+    EXPECT_EQ(rows.back()["step"], 8);
+  }
+}
+
+// What a checkpoint would vouch for must be on the disk before it.
+TEST(RunDir, ASaveFailsWhileRowsWait) {
+  TempDir dir;
+  ToyRun run(toy_config(2));
+  RunDir files(dir.path(), false, "{}\n");
+  {
+    SmallDisk limit(10);
+    files.add_metrics({{"step", 1}, {"reward", 0.5}});
+    files.add_metrics({{"step", 2}, {"reward", 0.5}});
+    auto text = complaint([&] { files.save(*run.learner, 2, {}, {}); });
+    EXPECT_NE(text.find("metrics.jsonl: cannot write"), std::string::npos) << text;
+  }
+  EXPECT_EQ(read_file(dir.path() / "metrics.jsonl"), "");
+  files.save(*run.learner, 2, {}, {});
+  EXPECT_EQ(testing::rows_of(dir.path() / "metrics.jsonl").size(), 2u);
+}
+
+// As a run leaves it that ended between its last checkpoint and its publishing.
+TEST(RunDir, AnAdapterThatWasNotPublishedIsWhenTheRunGoesOn) {
+  for (double ema_decay : {0.0, 0.9}) {
+    TempDir dir;
+    auto config = toy_config(4);
+    config.ema_decay = ema_decay;
+    ToyRun(config).run(dir.path());
+    auto published = dir.path() / "adapters" / "adapters.safetensors";
+    auto newest = read_file(published);
+    fs::copy_file(
+        dir.path() / "checkpoints" / "step-000002" / "adapters.safetensors",
+        published,
+        fs::copy_options::overwrite_existing);
+    ASSERT_NE(read_file(published), newest);
+    ToyRun(config).run(dir.path(), true);
+    EXPECT_EQ(read_file(published), newest);
+    fs::remove_all(dir.path() / "adapters");
+    ToyRun(config).run(dir.path(), true);
+    EXPECT_EQ(read_file(published), newest);
+  }
 }
 
 TEST(RunDir, MetricsGoToTensorBoardToo) {
