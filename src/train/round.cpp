@@ -47,9 +47,9 @@ std::vector<RolloutGroup> fresh_groups(
   Stopwatch watch;
   auto groups = stages.draw(state.drawn, count, state.records);
   state.drawn += count;
-  sample_with_progress(stages, groups, plan.sampling);
+  sample_with_progress(stages, groups, plan.sampling, plan.on_progress);
   seconds.generate += watch.lap();
-  score_with_progress(stages, groups, plan.sampling);
+  score_with_progress(stages, groups, plan.sampling, plan.on_progress);
   seconds.score += watch.lap();
   for (const auto& group : groups) count_passes(group, stages, state);
   return groups;

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@ struct RoundPlan {
   size_t num_prompts = 4;
   int dynamic_sampling = 0;  // refills, at most
   bool by_function = false;  // a group teaches if any one function's scores differ
+  std::function<void()> on_progress;  // called all the time; may throw to end it
 };
 
 /// What drawing depends on and leaves behind. Part of a run's state.
@@ -37,7 +39,7 @@ struct Round {
 /// for the groups whose rewards are all equal (DAPO section 3.2, arXiv:2503.14476, with
 /// a bound). Whoever is left without a spread then stays.
 /// `state` moves on and gets the new pass rates: of the function `tests`, else of the
-/// reward, cut to [0, 1].
+/// reward, cut to [0, 1]; it is of no use where something throws.
 Round sample_round(const Stages& stages, const RoundPlan& plan, DrawState& state);
 
 }  // namespace pupil

@@ -32,13 +32,19 @@ void sample_with_progress(
 }
 
 void score_with_progress(
-    const Stages& stages, std::span<RolloutGroup> groups, const SamplingPlan& plan) {
+    const Stages& stages,
+    std::span<RolloutGroup> groups,
+    const SamplingPlan& plan,
+    const std::function<void()>& on_score) {
   size_t scores = 0;
   for (const auto& group : groups) {
     scores += group.rollouts.size() * stages.reward_names.size();
   }
   Progress progress(plan.label + "scoring", "scores", static_cast<int64_t>(scores));
-  stages.score(groups, [&](int64_t count) { progress.advance(count); });
+  stages.score(groups, [&](int64_t count) {
+    progress.advance(count);
+    if (on_score) on_score();
+  });
 }
 
 }  // namespace pupil

@@ -77,8 +77,12 @@ void sample_with_progress(
     const SamplingPlan& plan,
     const std::function<void()>& on_token = {});
 
-/// Calls `score` behind a progress bar.
+/// Calls `score` behind a progress bar. `on_score` is called as scores come and may
+/// throw to end it.
 void score_with_progress(
-    const Stages& stages, std::span<RolloutGroup> groups, const SamplingPlan& plan);
+    const Stages& stages,
+    std::span<RolloutGroup> groups,
+    const SamplingPlan& plan,
+    const std::function<void()>& on_score = {});
 
 }  // namespace pupil

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/stopwatch.h"
@@ -105,7 +106,7 @@ void Trainer::train() {
 void Trainer::train_round() {
   const auto& train = config_.train;
   auto memory = memory_;  // a round that fails leaves none of it
-  auto records = sample(memory);
+  auto records = sample_or_stop(memory);
   std::vector<std::vector<Microbatch>> batches;
   for (const auto& record : records) {
     batches.push_back(pack(record.groups, config_.batch));
@@ -130,6 +131,17 @@ void Trainer::end_round(const RunMemory& memory) {
   round_start_ = step_;
 }
 
+// A stop costs the samples of the round at work. It is saved once they are gone, for
+// the memory.
+std::vector<StepRecord> Trainer::sample_or_stop(RunMemory& memory) {
+  try {
+    return sample(memory);
+  } catch (const Stopped&) {
+    stop_if_asked();
+    throw;  // by something else, a budget say
+  }
+}
+
 // One record for each step on fresh samples.
 std::vector<StepRecord> Trainer::sample(RunMemory& memory) {
   const auto& train = config_.train;
@@ -139,6 +151,9 @@ std::vector<StepRecord> Trainer::sample(RunMemory& memory) {
   plan.num_prompts = steps * prompts;
   plan.dynamic_sampling = config_.dynamic_sampling;
   plan.by_function = config_.aggregation == Aggregation::normalize_then_sum;
+  plan.on_progress = [this] {
+    if (is_asked_to_stop()) throw Stopped("[train] stopped while sampling");
+  };
   auto round = sample_round(stages_, plan, memory.draws);
   memory.num_tokens += tokens_of(round.groups) + tokens_of(round.replaced);
   StepRecord shared;
@@ -341,6 +356,7 @@ void Trainer::evaluate_if_due() {
   auto metric = metric_of(row, train.metric_for_best_model);
   bool is_best = metric && best_.add(*metric, step_, train.early_stopping_threshold);
   if (is_best && saved_step_ != step_) try_to_save();
+  if (is_best && saved_step_ == step_) best_saved_ = best_;
   if (stops_early()) {
     run_.print(
         "stopped early: " + train.metric_for_best_model + " was not better than " +

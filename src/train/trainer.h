@@ -33,7 +33,7 @@ struct TrainerHooks {
   // null where there is nothing to evaluate on.
   std::function<nlohmann::ordered_json(int step)> evaluate;
   MetricsFn on_metrics;
-  std::function<bool()> stop_requested;   // asked between steps
+  std::function<bool()> stop_requested;   // asked all the time, but in updates
   std::function<uint64_t()> peak_memory;  // of the process so far, in bytes
 };
 
@@ -62,12 +62,14 @@ class Trainer {
 
   int step() const { return step_; }
   double seconds() const { return seconds_; }
-  const BestEvaluation& best() const { return best_; }
+  /// The best evaluation that has a checkpoint.
+  const BestEvaluation& best() const { return best_saved_; }
 
  private:
   void train();
   void keep();
   void train_round();
+  std::vector<StepRecord> sample_or_stop(RunMemory& memory);
   void end_round(const RunMemory& memory);
   std::vector<StepRecord> sample(RunMemory& memory);
   void set_advantages(Round& round, StepRecord& record, RunningBaseline& running);
@@ -84,6 +86,8 @@ class Trainer {
   void save_if_due();
   void try_to_save();
   void save();
+  void publish_if_missed();
+  bool is_asked_to_stop() const;
   void stop_if_asked();
   [[noreturn]] void fail(const std::string& what);
 
@@ -103,6 +107,7 @@ class Trainer {
   int missed_saves_ = 0;
   int evaluated_step_ = 0;
   BestEvaluation best_;
+  BestEvaluation best_saved_;  // of those whose checkpoint could be written
   Advice advice_;
   double seconds_ = 0;  // of all steps, those before a resume included
   int steps_here_ = 0;  // since this process began

@@ -24,6 +24,7 @@ void Trainer::resume() {
   evaluated_step_ = trainer.value("evaluated_step", step_);
   advice_.set_said(trainer.value("advice", std::set<std::string>()));
   best_ = best_evaluation_of(trainer.value("best", nlohmann::json()));
+  best_saved_ = best_evaluation_of(trainer.value("best_saved", to_json(best_)));
   // Weights that move go on from where they were; others are the settings'.
   if (config_.train.kl_target > 0) beta_ = trainer.value("beta", beta_);
   if (entropy_.adaptive) {
@@ -35,7 +36,18 @@ void Trainer::resume() {
   auto scale = trainer.value("loss_scale", nlohmann::json());
   if (learner_.loss_scale() && !scale.is_null())
     learner_.set_loss_scale(loss_scale_of(scale, config_.train.loss_scale_window));
+  publish_if_missed();
   run_.print("resumed at step " + std::to_string(step_));
+}
+
+// A disk without room for it is no reason to stop here: the next save publishes too.
+void Trainer::publish_if_missed() {
+  try {
+    run_.publish_if_missed(learner_, step_);
+  } catch (const std::exception& error) {
+    saved_step_ = -1;  // so that the run's end saves, and tells
+    run_.warn(std::string(error.what()) + "; adapters/ is behind until the next save");
+  }
 }
 
 // What is finished is not lost with what failed. Within a round there is nothing to go
@@ -73,10 +85,12 @@ void Trainer::try_to_save() {
 
 void Trainer::save() {
   tried_step_ = step_;
+  auto best = best_.value && best_.step == step_ ? best_ : best_saved_;
   nlohmann::json state = {
       {"seconds", seconds_},
       {"evaluated_step", evaluated_step_},
       {"best", to_json(best_)},
+      {"best_saved", to_json(best)},
       {"advice", advice_.said()},
       {"beta", beta_},
       {"entropy_coef", entropy_.coef},
@@ -85,13 +99,18 @@ void Trainer::save() {
   if (learner_.loss_scale()) state["loss_scale"] = to_json(*learner_.loss_scale());
   run_.write("tasks.json", task_records_text(memory_.draws.records));
   KeptCheckpoints kept{config_.train.save_total_limit, {}};
-  if (best_.value) kept.best_step = best_.step;
+  if (best.value) kept.best_step = best.step;
   run_.save(learner_, step_, state, kept);
   saved_step_ = step_;
+  best_saved_ = best;
+}
+
+bool Trainer::is_asked_to_stop() const {
+  return hooks_.stop_requested && hooks_.stop_requested();
 }
 
 void Trainer::stop_if_asked() {
-  if (!hooks_.stop_requested || !hooks_.stop_requested()) return;
+  if (!is_asked_to_stop()) return;
   if (step_ >= config_.train.max_steps || stops_early()) return;  // done anyway
   if (saved_step_ != step_) save();
   throw Stopped(

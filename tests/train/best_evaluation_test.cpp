@@ -1,6 +1,7 @@
 #include "train/best_evaluation.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "support/files.h"
 #include "support/temp_dir.h"
@@ -66,6 +67,42 @@ TEST(BestEvaluation, ItsCheckpointStaysAndNewerOnesAreCounted) {
   EXPECT_EQ(
       names,
       (std::set<std::string>{"LATEST", "step-000003", "step-000008", "step-000009"}));
+}
+
+// The best so far is of step 4, whose checkpoint does not fit on the disk.
+TEST(BestEvaluation, TheBestThatWasSavedStaysWhereABetterOneCouldNotBe) {
+  TempDir dir;
+  auto config = toy_config(9);
+  config.save_total_limit = 1;
+  config.eval_steps = 1;
+  auto blocked = dir.path() / ("tasks.json.tmp." + std::to_string(getpid()));
+  for (int part : {1, 2}) {  // the second goes on with what the first wrote
+    ToyRun run(config);
+    run.hooks.evaluate = [&](int step) {
+      if (step == 4) fs::create_directories(blocked / "in the way");
+      double value = step == 4 ? 0.9 : step == 2 ? 0.5 : 0.1;
+      return nlohmann::ordered_json{{"step", step}, {"eval_reward", value}};
+    };
+    testing::stop_after(run, part == 1 ? 7 : 100);
+    auto count = run.hooks.on_metrics;
+    run.hooks.on_metrics = [&](const nlohmann::ordered_json& row) {
+      if (row["step"] == 5) fs::remove_all(blocked);
+      count(row);
+    };
+    RunDir files(dir.path(), part == 2, "{}\n");
+    files.write("config.yaml", "train: {}\n");
+    Trainer trainer(*run.learner, run.stages, files, run.config, run.hooks);
+    if (part == 2) trainer.resume();
+    try {
+      trainer.run();
+    } catch (const Stopped&) {
+      EXPECT_EQ(part, 1);
+    }
+    EXPECT_EQ(trainer.best().step, 2);
+    EXPECT_EQ(trainer.best().value, 0.5);
+    EXPECT_TRUE(fs::exists(files.checkpoint_of(trainer.best().step))) << part;
+    EXPECT_EQ(trainer.step(), part == 1 ? 7 : 9);
+  }
 }
 
 TEST(BestEvaluation, WithoutProgressTheRunEndsEarlyAlsoWhenResumed) {

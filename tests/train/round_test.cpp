@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "support/files.h"
 #include "support/temp_dir.h"
 #include "train/toy_rows.h"
 
@@ -109,6 +110,51 @@ TEST(Round, OnlyTheBestOfAGroupAreLearnedFrom) {
   }
   auto metrics = rows_of(dir.path() / "metrics.jsonl")[0];
   EXPECT_NEAR(metrics["rollout/wasted_tokens"].get<double>(), 4.0 / 6, 1e-12);
+}
+
+// A stop in the middle of a round of four steps: what was sampled is gone, and nothing
+// else.
+TEST(Round, AStopWhileItSamplesOrScoresIsSavedAndExact) {
+  auto config = toy_config(12);
+  config.steps_per_generation = 4;
+  config.save_steps = 100;
+  config.baseline = "running";
+  TempDir whole_dir;
+  ToyRun whole(config);
+  whole.run(whole_dir.path());
+  for (bool scores : {false, true}) {
+    TempDir dir;
+    ToyRun cut(config), resumed(config);
+    int calls = 0;
+    auto generate = cut.stages.generate;
+    auto score = cut.stages.score;
+    cut.stages.generate =
+        [&](std::span<RolloutGroup> groups, int n, const SamplingEvents& events) {
+          generate(groups, n, events);
+          calls += !scores;
+          events.on_sampled(1, 0);
+        };
+    cut.stages.score = [&](std::span<RolloutGroup> groups, const OnScored& on_scored) {
+      score(groups, {});
+      calls += scores;
+      on_scored(1);
+    };
+    cut.hooks.stop_requested = [&] { return calls == 3; };
+    try {
+      cut.run(dir.path());
+      FAIL();
+    } catch (const Stopped& stop) {
+      EXPECT_TRUE(testing::has(stop.what(), "stopped at step 8, all saved"));
+    }
+    EXPECT_TRUE(std::filesystem::exists(dir.path() / "checkpoints/step-000008"));
+    resumed.run(dir.path(), true);
+    testing::expect_same_bits(whole, resumed);
+    for (const char* name : {"metrics.jsonl", "rollouts.jsonl"}) {
+      EXPECT_EQ(
+          timeless(rows_of(whole_dir.path() / name)),
+          timeless(rows_of(dir.path() / name)));
+    }
+  }
 }
 
 // What was drawn and how it went is in the checkpoint, refills included.
