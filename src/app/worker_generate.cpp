@@ -138,6 +138,15 @@ nlohmann::json prompt_part(const nlohmann::json& json) {
   return part;
 }
 
+// A setting of one prompt of a list would be dropped.
+void expect_prompt_only(const nlohmann::json& item) {
+  if (!item.is_object()) return;
+  auto part = prompt_part(item);
+  for (const auto& [key, value] : item.items())
+    if (!part.contains(key))
+      reject_field("prompts", "no keys but id, prompt, messages, input_ids", key);
+}
+
 // One prompt, or a list of them.
 std::vector<Prompt> prompts_of(
     const Model& model, const nlohmann::json& json, const TrlRequest& request) {
@@ -153,7 +162,10 @@ std::vector<Prompt> prompts_of(
   if (!list.is_array() || list.empty())
     reject_field("prompts", "a list of prompts", list);
   std::vector<Prompt> prompts;
-  for (const auto& item : list) prompts.push_back(one(item, prompts.size()));
+  for (const auto& item : list) {
+    expect_prompt_only(item);
+    prompts.push_back(one(item, prompts.size()));
+  }
   return prompts;
 }
 

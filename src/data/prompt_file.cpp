@@ -19,7 +19,7 @@ constexpr int kMaxTokenId = 1 << 21;
   throw std::invalid_argument("[prompts] " + where + ": " + what);
 }
 
-// What is dropped in silence would be missed: tools, say, or the name of who speaks.
+// What is dropped in silence would be missed: a call of a tool, the name of who speaks.
 void expect_only(
     const nlohmann::json& object,
     std::initializer_list<std::string_view> keys,
@@ -91,7 +91,9 @@ PromptLine parse_prompt_line(
               object.contains("input_ids");
   if (forms != 1)
     fail(where, "expected one of \"prompt\", \"messages\", \"input_ids\"");
-  expect_only(object, {"prompt", "messages", "input_ids", "id"}, where, "a prompt");
+  // Other columns of a data set do not change a prompt; these would.
+  if (auto tools = object.find("tools"); tools != object.end() && !tools->empty())
+    fail(where, "\"tools\": no template is given them here; remove the key");
   PromptLine prompt;
   prompt.id = read_id(object, index);
   if (object.contains("prompt")) prompt.text = text_member(object, "prompt", where);

@@ -1,6 +1,8 @@
 // Prompts as files and other programs give them, one JSON object a line:
 //   {"prompt": text} | {"messages": [{"role","content"}]} | {"input_ids": [...]}
-// with an optional "id" and no other keys: what is not used is refused.
+// with an optional "id". Other keys are columns of a data set and are passed over, but
+// for "tools" and other keys of a message, which a template would use: they are
+// refused.
 
 #pragma once
 

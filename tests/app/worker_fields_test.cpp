@@ -92,7 +92,7 @@ TEST_F(WorkerFields, WhatAPromptWouldDropIsRefused) {
            {{{"messages", {named}}}, "'name'"},
            {{{"messages", {call}}}, "'tool_calls'"},
            {{{"prompts", {{{"messages", {named}}}}}}, "'name'"},
-           {{{"prompts", several}}, "'temperature'"}}) {
+           {{{"prompts", several}}, "'\"temperature\"'"}}) {
     auto text = refusal(worker, request);
     EXPECT_NE(text.find("got " + key), std::string::npos) << text;
   }

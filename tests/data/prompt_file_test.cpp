@@ -34,18 +34,20 @@ TEST(PromptFile, RefusesWhatItWouldDrop) {
       "[prompts] p.jsonl:2: \"messages\": expected no keys but role, content, got "
       "'tool_calls'; remove it");
   EXPECT_EQ(
-      refusal(R"({"messages":[{"role":"user","content":"a"}],"tools":[]})"),
-      "[prompts] p.jsonl:2: a prompt: expected no keys but prompt, messages, "
-      "input_ids, "
-      "id, got 'tools'; remove it");
+      refusal(R"({"messages":[{"role":"user","content":"a"}],"tools":[{"type":"f"}]})"),
+      "[prompts] p.jsonl:2: \"tools\": no template is given them here; remove the key");
   for (const char* line :
        {R"({"messages":[{"role":"user","content":"a","name":"b"}]})",
-        R"({"prompt":"a","answer":"b"})",
-        R"({"input_ids":[1],"n\nm":1})"}) {
+        R"({"messages":[{"role":"user","content":"a","n\nm":1}]})"}) {
     auto text = refusal(line);
     EXPECT_NE(text.find("expected no keys but"), std::string::npos) << text;
     EXPECT_EQ(text.find('\n'), std::string::npos);
   }
+}
+
+TEST(PromptFile, PassesOverOtherColumns) {
+  auto line = R"({"prompt":"a","tests":["assert 1"],"tools":[]})";
+  EXPECT_EQ(parse_prompt_line(line, "p.jsonl:1", 0).text, "a");
 }
 
 }  // namespace
