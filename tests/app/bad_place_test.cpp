@@ -138,6 +138,23 @@ TEST_F(SmallDisk, WhenFullDuringTrainingKeepsTheLastCheckpoint) {
       world_.read("run/adapters/adapters.safetensors"));
 }
 
+// There is room for the checkpoint, and not for its adapter in adapters/ as well.
+TEST_F(SmallDisk, WithoutRoomToPublishACheckpointIsNotBegun) {
+  auto start = world_.run(
+      "train -c config.yaml --logging.run_dir=disk/run --lora.rank=8 "
+      "--train.save_total_limit=1");
+  ASSERT_EQ(start.exit_code, 0) << start.errors;
+  auto saved = names_in(world_.at("disk/run/checkpoints"));
+  auto newest = world_.at("disk/run/checkpoints/step-000002");
+  auto adapter = fs::file_size(newest / "adapters.safetensors");
+  auto checkpoint = adapter + fs::file_size(newest / "optimizer.safetensors");
+  fill_up_to(static_cast<int>((1.2 * checkpoint + adapter / 2) / 1024));
+  auto full = world_.run("train --resume disk/run --train.max_steps=3");
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_TRUE(has(full.errors, "was not written: No space left on device: it needs "));
+  EXPECT_EQ(names_in(world_.at("disk/run/checkpoints")), saved);
+}
+
 // Rows of metrics still fit, and the disk may be emptied meanwhile.
 TEST_F(SmallDisk, WithoutRoomForACheckpointTheRunGoesOnLoudlyForTwoMore) {
   ASSERT_EQ(world_.run("train -c config.yaml --logging.run_dir=disk/run").exit_code, 0);
