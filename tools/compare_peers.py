@@ -3,12 +3,15 @@
 
     tools/compare_peers.py --model MLX_DIR|--shape NAME [--llama BIN_DIR --gguf FILE ...]
                            [--torch PYTHON --hf HF_DIR] [--rounds 3]
+    tools/compare_peers.py --only-step --model MLX_DIR --torch PYTHON --hf HF_DIR
+                           [--prompt-tokens 116] [--new-tokens 64] [--gradient-checkpointing on|off]
 
 BIN_DIR holds llama.cpp's llama-bench, llama-batched-bench and llama-completion, FILE the same student as
 GGUF. PYTHON is the interpreter of an environment with torch, transformers, peft and trl,
 HF_DIR the student in float32 as a Hugging Face folder. --shape takes random weights of
 a shape that `pupil bench` knows; the peers' files then are of that shape, too. Each round runs every program
-once, one after the other, with 2 threads; medians over the rounds. Stop all else first.
+once, one after the other, with 2 threads; medians over the rounds. --only-step compares the policy
+step alone, of 8 completions and of any length. Stop all else first.
 """
 import argparse
 import json
@@ -21,7 +24,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PUPIL = ROOT / "build/release/pupil"
+PUPIL = Path(os.environ.get("PUPIL", ROOT / "build/release/pupil"))
 # figure: (title, unit, more is better)
 FIGURES = {
     "prefill": ("prefill, 512 tokens", "tok/s", True),
@@ -48,19 +51,30 @@ def student_of(options):
     return ["--model", options.model] if options.model else ["--shape", options.shape]
 
 
+def sizes_of(options):
+    """The policy step's, as `pupil bench` and torch_steps.py both take them."""
+    return ["--prompt-tokens", str(options.prompt_tokens), "--new-tokens", str(options.new_tokens),
+            "--gradient-checkpointing", options.gradient_checkpointing]
+
+
 def ours(options):
+    only_step = ["--only-step"] if options.only_step else []
     text = output_of([
-        PUPIL, "bench", *student_of(options), "--runs", "1",
+        PUPIL, "bench", *student_of(options), *only_step, *sizes_of(options), "--runs", "1",
         "--threads", str(options.threads), "--json"])
     b = json.loads(text)
-    return {
+    step = {
+        "grpo": b["grpo_step"]["seconds"],
+        "update": b["grpo_step"]["update_s"],
+        "grpo_mb": b["grpo_step"]["peak_mb"],
+    }
+    if options.only_step:
+        return step
+    return step | {
         "prefill": b["prefill_tok_s"],
         "decode_1": b["decode_tok_s"]["1"],
         "decode_8": b["decode_tok_s"]["8"],
         "first_token": b["start_to_first_token_s"],
-        "grpo": b["grpo_step"]["seconds"],
-        "update": b["grpo_step"]["update_s"],
-        "grpo_mb": b["grpo_step"]["peak_mb"],
         "first_step": b["start_to_first_step_s"],
         "sft": b["sft_step"]["seconds"],
         "sft_mb": b["sft_step"]["peak_mb"],
@@ -92,16 +106,19 @@ def first_token_of_llama(options, common, env):
 
 
 def torch(options):
-    def steps(work):
+    def steps(work, *sizes):
         text = output_of([
             options.torch, ROOT / "tools/peers/torch_steps.py", work, "--model", options.hf,
-            "--threads", str(options.threads)])
+            "--threads", str(options.threads), "--steps", str(options.steps), *sizes])
         return json.loads(text.splitlines()[-1])
 
-    sft, grpo = steps("sft"), steps("grpo")
-    return {"sft": sft["seconds"], "sft_mb": sft["peak_mb"], "grpo": grpo["seconds"],
-            "update": grpo["update_s"], "grpo_mb": grpo["peak_mb"],
-            "first_step": grpo["start_to_first_step_s"]}
+    grpo = steps("grpo", *sizes_of(options))
+    step = {"grpo": grpo["seconds"], "update": grpo["update_s"], "grpo_mb": grpo["peak_mb"]}
+    if options.only_step:
+        return step
+    sft = steps("sft")
+    return step | {"first_step": grpo["start_to_first_step_s"], "sft": sft["seconds"],
+                   "sft_mb": sft["peak_mb"]}
 
 
 def programs(options):
@@ -144,11 +161,20 @@ def main():
     parser.add_argument("--hf")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only-step", action="store_true")
+    parser.add_argument("--prompt-tokens", type=int, default=116)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--gradient-checkpointing", choices=["on", "off"], default="off")
+    parser.add_argument("--steps", type=int, default=4, help="of PyTorch; the first of several warms up")
     options = parser.parse_args()
     if bool(options.llama) != bool(options.gguf):
         parser.error("--llama and --gguf go together")
     if bool(options.torch) != bool(options.hf):
         parser.error("--torch and --hf go together")
+    if options.gradient_checkpointing == "on" and not options.only_step:
+        parser.error("--gradient-checkpointing on goes with --only-step")
+    if options.only_step and (options.gguf or not options.torch):
+        parser.error("--only-step compares with --torch alone")
     if not PUPIL.exists():
         parser.error(f"{PUPIL} is missing: run make build first")
     figures = defaultdict(lambda: defaultdict(list))

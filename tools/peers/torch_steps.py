@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Times a training step of PyTorch with PEFT (sft) or TRL (grpo) as `pupil bench` times ours.
 
-    torch_steps.py sft|grpo --model HF_DIR [--threads 2] [--steps 4] [--new-tokens 64]
+    torch_steps.py sft|grpo --model HF_DIR [--threads 2] [--steps 4]
+                   [--prompt-tokens 116] [--new-tokens 64] [--gradient-checkpointing on|off]
 
-sft: AdamW over LoRA of rank 16 on all linears, 8 rows of 160 tokens. grpo: 8 completions
-of --new-tokens tokens to one prompt of about 116. float32. Prints one JSON object; the first step
-warms up. Needs: torch transformers peft, and for grpo trl datasets.
+sft: AdamW over LoRA of rank 16 on all linears, 8 rows of 160 tokens. grpo: 8 completions of
+--new-tokens tokens, sampled, to one prompt of --prompt-tokens, without a chat template; TRL's own
+default is to compute blocks again (on). float32. Prints one JSON object; the first of several steps
+warms up, the memory is the process's peak in MB of 10^6 bytes. Needs: torch transformers peft,
+and for grpo trl datasets.
 """
 import time
 
@@ -35,6 +38,10 @@ def load(path):
     return model, AutoTokenizer.from_pretrained(path)
 
 
+def median_of_warm(seconds):
+    return statistics.median(seconds[1:] or seconds)
+
+
 def supervised(options):
     import torch
     from peft import get_peft_model
@@ -53,7 +60,13 @@ def supervised(options):
         seconds.append(time.time() - begin)
         if len(seconds) == 1:
             first = time.time() - STARTED
-    return {"seconds": statistics.median(seconds[1:]), "start_to_first_step_s": first}
+    return {"seconds": median_of_warm(seconds), "start_to_first_step_s": first}
+
+
+def prompt_of(tokenizer, count):
+    """A text of `count` tokens."""
+    ids = tokenizer(TEXT * (count // 20 + 1), add_special_tokens=False)["input_ids"]
+    return tokenizer.decode(ids[:count])
 
 
 def policy(options):
@@ -63,8 +76,9 @@ def policy(options):
     model, tokenizer = load(options.model)
     model.generation_config.eos_token_id = None  # all tokens, as in our bench
     model.generation_config.pad_token_id = 0
-    messages = [{"role": "user", "content": TEXT * 2 + "Explain."}]
+    prompt = prompt_of(tokenizer, options.prompt_tokens)
     times = {"step": [], "generation": []}
+    tokens = {}
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_, **__):
@@ -76,27 +90,29 @@ def policy(options):
 
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=lambda completions, **_: [float(len(set(c[0]["content"]))) for c in completions],
+        reward_funcs=lambda completions, **_: [float(len(set(c))) for c in completions],
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, num_generations=8,
             max_completion_length=options.new_tokens, max_steps=options.steps, learning_rate=1e-4, use_cpu=True,
-            bf16=False, gradient_checkpointing=False, save_strategy="no", report_to=[],
-            disable_tqdm=True, logging_steps=100),
-        train_dataset=Dataset.from_list([{"prompt": messages}] * 8 * options.steps),
+            bf16=False, gradient_checkpointing=options.gradient_checkpointing == "on",
+            save_strategy="no", report_to=[], disable_tqdm=True, logging_steps=100),
+        train_dataset=Dataset.from_list([{"prompt": prompt}] * 8 * options.steps),
         processing_class=tokenizer, peft_config=adapter(), callbacks=[Clock()])
     generate = trainer._generate_single_turn
 
-    def timed(*args, **kwargs):
+    def timed(prompts, *args, **kwargs):
         begin = time.time()
-        result = generate(*args, **kwargs)
+        completions, logprobs = generate(prompts, *args, **kwargs)
         times["generation"].append(time.time() - begin)
-        return result
+        tokens["prompt"], tokens["new"] = map(len, (prompts[0], completions[0]))
+        return completions, logprobs
 
     trainer._generate_single_turn = timed
     trainer.train()
-    whole, generation = (statistics.median(times[k][1:]) for k in ("step", "generation"))
+    whole, generation = (median_of_warm(times[k]) for k in ("step", "generation"))
     return {"seconds": whole, "generation_s": generation, "update_s": whole - generation,
-            "start_to_first_step_s": times["first"]}
+            "start_to_first_step_s": times["first"],
+            "prompt_tokens": tokens["prompt"], "new_tokens": tokens["new"]}
 
 
 def main():
@@ -105,12 +121,14 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--prompt-tokens", type=int, default=116)
     parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--gradient-checkpointing", choices=["on", "off"], default="off")
     options = parser.parse_args()
     import torch
     torch.set_num_threads(options.threads)
     result = {"sft": supervised, "grpo": policy}[options.work](options)
-    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(json.dumps(result))
 
 
