@@ -207,6 +207,11 @@ void read_anthropic(const json& body, ChatReply& reply) {
 void read_success(
     const ChatEndpoint& endpoint, const HttpReply& http, ChatReply& reply) {
   json body = json_or_discarded(http.body);
+  if (body.is_discarded() && json::accept(http.body)) {
+    reply.outcome = ChatOutcome::malformed;
+    reply.error = std::string("the reply is ") + kNestedTooDeep;
+    return;
+  }
   if (body.is_discarded()) {
     reply.outcome = ChatOutcome::unavailable;
     reply.error = "the reply is not whole, valid JSON: " + one_line(http.body, 100);
