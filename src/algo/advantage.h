@@ -101,8 +101,8 @@ struct AdvantageInputs {
 
 /// A_i = r_i - baseline, scaled. `running` is asked, and told, for Baseline::running
 /// only; where it knows nothing of a prompt its group's mean stands in. Unscored: 0.
-/// Baseline::group with any scale but whiten equals the function above. Rewards that are
-/// all equal, in the group or the batch whose std is asked for, are divided by 1.
+/// Baseline::group with any scale but whiten equals the function above. Rewards that
+/// are all equal, in the group or the batch whose std is asked for, are divided by 1.
 std::vector<std::vector<double>> advantages_of(
     const AdvantageInputs& inputs,
     Baseline baseline,

@@ -224,7 +224,7 @@ void TrainWorker::begin() {
   auto config = learner_config(config_);
   config.has_reference = true;  // a request may ask for it
   config.starts_as_reference = false;
-  config.preference.reset();    // it says what its loss is
+  config.preference.reset();  // it says what its loss is
   config.correction.reset();
   config.reuse_samples = false;
   learner_ = std::make_unique<Learner>(model_.decoder, config);

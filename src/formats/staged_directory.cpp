@@ -28,7 +28,8 @@ void check_place(const fs::path& target, Existing existing) {
   };
   if (!fs::is_directory(target)) fail("exists and is no directory");
   if (fs::is_empty(target)) return;
-  if (existing == Existing::never) fail("exists and is not empty: name a new directory");
+  if (existing == Existing::never)
+    fail("exists and is not empty: name a new directory");
   if (!holds_model(target)) fail("exists and holds something else than a model");
   if (existing == Existing::refuse) fail("exists; replace it with --force");
 }
