@@ -1,9 +1,7 @@
 #include "data/prompt_file.h"
 
-#include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <initializer_list>
 #include <stdexcept>
 
 #include "base/json.h"
@@ -20,18 +18,12 @@ constexpr int kMaxTokenId = 1 << 21;
 }
 
 // What is dropped in silence would be missed: a call of a tool, the name of who speaks.
-void expect_only(
-    const nlohmann::json& object,
-    std::initializer_list<std::string_view> keys,
-    const std::string& where,
-    const std::string& what) {
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-    std::string known;
-    for (auto name : keys) known.append(known.empty() ? "" : ", ").append(name);
+void expect_message_keys(const nlohmann::json& message, const std::string& where) {
+  for (const auto& [key, value] : message.items()) {
+    if (key == "role" || key == "content") continue;
     fail(
         where,
-        what + ": expected no keys but " + known + ", got " + in_quotes(key) +
+        "\"messages\": expected no keys but role, content, got " + in_quotes(key) +
             "; remove it");
   }
 }
@@ -53,7 +45,7 @@ std::vector<Message> read_messages(
   std::vector<Message> messages;
   for (const auto& item : list) {
     if (!item.is_object()) fail(where, "\"messages\": expected objects");
-    expect_only(item, {"role", "content"}, where, "\"messages\"");
+    expect_message_keys(item, where);
     messages.push_back(
         {text_member(item, "role", where), text_member(item, "content", where)});
   }

@@ -29,7 +29,7 @@ class LinesAhead {
   int64_t left() const { return count_ - next_; }
 
  private:
-  static constexpr int kMost = 160;  // of a panel: 96 of words, up to 56 of scales
+  static constexpr int kMost = 288;  // of a panel of 8-bit words and their scales
   const char* lines_[kMost];
   int count_ = 0, next_ = 0;
 };
