@@ -131,6 +131,20 @@ void rename_durably(const fs::path& from, const fs::path& to) {
   sync_path(parent_of(to));
 }
 
+void replace_folder(const fs::path& made, const fs::path& target) {
+  fs::path old = made.string() + ".old";
+  bool replaces = fs::exists(target);
+  if (replaces) fs::rename(target, old);
+  try {
+    rename_durably(made, target);
+  } catch (...) {
+    std::error_code ignored;  // fails where the new one is in place already
+    if (replaces) fs::rename(old, target, ignored);
+    throw;
+  }
+  fs::remove_all(old);
+}
+
 AppendFile::AppendFile(fs::path path, OldBytes old) : path_(std::move(path)) {
   int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
   if (old == OldBytes::dropped) flags |= O_TRUNC;

@@ -28,6 +28,11 @@ void sync_path(const std::filesystem::path& path);
 /// Renames a file or folder and makes the rename durable. Throws std::runtime_error.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// Gives the folder `made` the name `target`, durably. What stands there is moved aside
+/// first, put back if that fails, and removed last. Throws std::exception.
+void replace_folder(
+    const std::filesystem::path& made, const std::filesystem::path& target);
+
 /// What becomes of the bytes that a file has when it is opened.
 enum class OldBytes { kept, dropped };
 

@@ -65,18 +65,8 @@ StagedDirectory::~StagedDirectory() {
 
 void StagedDirectory::commit() {
   sync_path(staging_);
-  std::string old = target_ + ".old-" + std::to_string(::getpid());
-  bool replaces = fs::exists(target_);
-  if (replaces) fs::rename(target_, old);
-  try {
-    rename_durably(staging_, target_);
-  } catch (...) {
-    std::error_code ignored;  // fails where the new one is in place already
-    if (replaces) fs::rename(old, target_, ignored);
-    throw;
-  }
+  replace_folder(staging_, target_);
   staging_.clear();
-  if (replaces) fs::remove_all(old);
 }
 
 }  // namespace pupil

@@ -86,22 +86,12 @@ bool verifies(const fs::path& folder) {
 }
 
 void put_in_place(const fs::path& made, const fs::path& target) {
-  bool is_good = verifies(target);
-  if (is_good && read_file(made / kManifest) == read_file(target / kManifest)) {
+  bool says_the_same =
+      verifies(target) && read_file(made / kManifest) == read_file(target / kManifest);
+  if (says_the_same)
     fs::remove_all(made);
-    return;
-  }
-  fs::path old = made.string() + ".old";
-  bool replaces = fs::exists(target);
-  if (replaces) fs::rename(target, old);
-  try {
-    rename_durably(made, target);
-  } catch (...) {
-    std::error_code ignored;
-    if (replaces) fs::rename(old, target, ignored);
-    throw;
-  }
-  fs::remove_all(old);
+  else
+    replace_folder(made, target);
 }
 
 }  // namespace pupil
