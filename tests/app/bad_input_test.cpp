@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <ostream>
+#include <tuple>
 
 #include "app/tiny_world.h"
 #include "config/load_config.h"
@@ -37,6 +38,23 @@ TEST_P(BadConfigs, NameTheLineAndTheKey) {
         << command;
   }
   EXPECT_FALSE(fs::exists(world.at("run")));
+}
+
+// What `train` refuses at once, and nothing else is wrong.
+TEST(Doctor, SeesSettingsThatDoNotFit) {
+  TinyWorld world;
+  const std::string doctor = "doctor -c config.yaml ";
+  EXPECT_EQ(world.run(doctor).exit_code, 0);
+  for (auto [setting, row, says] :
+       {std::tuple{"--rollout.kv_bits=4", "model", "rollout.kv_bits: expected 0"},
+        std::tuple{
+            "--train.optim=sgd --train.adam_beta1=0.9",
+            "settings",
+            "train.adam_beta1"}}) {
+    auto run = world.run(doctor + setting);
+    EXPECT_TRUE(has(run.errors, std::string("cannot work here: ") + row)) << run.errors;
+    EXPECT_TRUE(has(run.output, says)) << run.output;
+  }
 }
 
 // Line 8 is the first below those of the tiny world.

@@ -71,15 +71,6 @@ TEST_F(FirstSteps, DoctorNamesEveryProblemAndFails) {
   EXPECT_EQ(run_pupil("doctor -c " + at("c.yaml")).exit_code, 1);
 }
 
-TEST_F(FirstSteps, DoctorSeesSettingsThatDoNotFit) {
-  for (std::string setting :
-       {"--rollout.kv_bits=4", "--train.optim=sgd --train.adam_beta1=0.9"}) {
-    const auto run = run_pupil("doctor " + setting + " 2>&1");
-    EXPECT_EQ(run.exit_code, 1) << setting;
-    EXPECT_NE(run.output.find("PROBLEM"), std::string::npos) << run.output;
-  }
-}
-
 TEST_F(FirstSteps, DoctorLooksAtProgramsAndPatterns) {
   auto rewards = [&](const std::string& row) {
     return run_pupil(
